@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from mnist_helpers import Distortion, augmentation, distort
+from mnist_helpers.model import to_float
+
+STILL = Distortion(rotation=0, shift=0, scale=0, shear=0)
+
+
+@pytest.fixture
+def images(few):
+    return to_float(few.images[:20])
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    """Let every random number be the given one instead."""
+
+    def fix(value):
+        def rand(*shape, generator, device):
+            return torch.full(shape, (value + 1) / 2, device=device)
+
+        monkeypatch.setattr(augmentation.torch, "rand", rand)
+
+    return fix
+
+
+def test_without_bounds_nothing_moves(images, generator):
+    assert torch.allclose(distort(images, STILL, generator), images, atol=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_shift_by_whole_pixels_moves_the_pixels(images, draw, sign):
+    draw(sign)
+    moved = distort(images, Distortion(rotation=0, shift=2, scale=0, shear=0))
+    expected = torch.zeros_like(images)
+    if sign > 0:
+        expected[..., :-2, :-2] = images[..., 2:, 2:]
+    else:
+        expected[..., 2:, 2:] = images[..., :-2, :-2]
+    assert torch.allclose(moved, expected, atol=1e-5)
+
+
+def test_a_quarter_turn_is_a_quarter_turn(images, draw):
+    draw(1)
+    turned = distort(images, Distortion(rotation=90, shift=0, scale=0, shear=0))
+    assert torch.allclose(turned, images.rot90(1, (2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [1, -1, 0.37])
+def test_all_together_are_scipys_affine_map(images, draw, value):
+    distortion = Distortion(rotation=30, shift=2.5, scale=0.3, shear=0.4)
+    draw(value)
+    moved = distort(images, distortion)
+    angle, shrink = math.radians(30 * value), math.exp(-0.3 * value)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    slant = np.array([[1, 0], [0.4 * value, 1]])  # rows are y, then x
+    matrix = shrink * turn @ slant
+    centre = np.array([13.5, 13.5])
+    offset = centre - matrix @ centre + 2.5 * value
+    for image, still in zip(moved[:, 0].numpy(), images[:, 0].numpy(), strict=True):
+        padded = np.pad(still, 20)  # scipy's rule at the border differs from zero padding
+        expected = ndimage.affine_transform(padded, matrix, offset + 20, (28, 28), order=1)
+        assert np.allclose(image, expected, atol=1e-4)
+
+
+def test_every_image_is_moved_differently(images, generator):
+    same = images[:1].expand(5, -1, -1, -1)
+    moved = distort(same, Distortion(), generator)
+    assert len(torch.unique(moved.flatten(1), dim=0)) == 5
+
+
+def test_the_same_seed_moves_alike(images):
+    moved = [distort(images, Distortion(), torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*moved)
+
+
+def test_what_comes_in_from_beyond_the_border_is_paper(generator):
+    moved = distort(torch.ones(50, 1, 28, 28), Distortion(shift=10), generator)
+    assert moved.min() == 0 and moved.max() <= 1 + 1e-6
