@@ -1,4 +1,5 @@
-"""Random distortion of a whole batch at once: the same digit, as another hand might have put it."""
+"""Random distortion of a whole batch at once: the same digit, as another hand might have put it,
+or as a worse pen, paper or camera would show it."""
 
 import math
 from dataclasses import dataclass
@@ -15,16 +16,25 @@ class Distortion:
     shift: float = 2.0  # pixels, in each direction
     scale: float = 0.12  # natural logarithm of the magnification: 0.12 is about 12 %
     shear: float = 0.15  # horizontal pixels for each vertical one
+    degraded: float = 0.5  # the share of the images that is also noisy, blurred, spotted or covered
 
 
 def distort(
     images: torch.Tensor, distortion: Distortion, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Rotate, shift, scale and shear each image [N, 1, H, W] by its own random amount.
+    """Move each image [N, 1, H, W] by its own random amount, and degrade some of them.
 
-    All are drawn and resampled together, on the device of the images (bilinear; what comes in from
-    beyond the border is 0, paper). `generator` is one of that device; None takes torch's own.
+    `generator` is one of the images' device; None takes PyTorch's own.
     """
+    moved = move(images, distortion, generator)
+    return degrade(moved, distortion.degraded, generator)
+
+
+def move(
+    images: torch.Tensor, distortion: Distortion, generator: torch.Generator | None
+) -> torch.Tensor:
+    """Rotate, shift, scale and shear each image by its own random amount, all of them at once
+    (bilinear; what comes in from beyond the border is 0, paper)."""
     count, _, height, width = images.shape
     draws = torch.rand(5, count, generator=generator, device=images.device) * 2 - 1
     angle = draws[0] * math.radians(distortion.rotation)
@@ -38,3 +48,33 @@ def distort(
     maps = torch.stack(rows, dim=1).view(count, 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def degrade(images: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:
+    """Let a share of the images [N, 1, H, W] be noisy, blurred, spotted or covered, in equal parts
+    and each as strongly as chance has it. The first of the batch are taken: its order is random."""
+    count = int(len(images) * share / 4)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, device=images.device)
+
+    noisy, blurred, spotted, covered, clean = images.split([count] * 4 + [len(images) - 4 * count])
+
+    normal = torch.randn(noisy.shape, generator=generator, device=images.device)
+    noisy = noisy + normal * (0.35 * uniform(count, 1, 1, 1))
+
+    mean = F.avg_pool2d(blurred, 3, stride=1, padding=1)
+    blurred = blurred.lerp(mean, uniform(count, 1, 1, 1).expand_as(mean))
+
+    spots = uniform(*spotted.shape) < 0.15 * uniform(count, 1, 1, 1)
+    spotted = torch.where(spots, uniform(*spotted.shape).round(), spotted)  # to paper or ink
+
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
+    columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
+    half = 1.5 + 3 * uniform(count, 1, 1, 1)  # of the square's side, in pixels
+    in_rows = (rows - height * uniform(count, 1, 1, 1)).abs() < half
+    in_columns = (columns - width * uniform(count, 1, 1, 1)).abs() < half
+    covered = torch.where(in_rows & in_columns, uniform(count, 1, 1, 1).round(), covered)
+
+    return torch.cat([noisy, blurred, spotted, covered, clean])

@@ -5,7 +5,7 @@ import textwrap
 
 from IPython.display import Markdown, clear_output
 
-from .training import Progress
+from .progress import Progress
 
 
 def show_source(*objects) -> Markdown:

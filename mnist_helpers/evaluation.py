@@ -45,6 +45,12 @@ class Evaluation:
             f"{errors:,} errors in {len(self.labels):,})"
         )
 
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy per image, in nats."""
+        of_the_truth = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(of_the_truth).mean())
+
     def confusion_matrix(self) -> np.ndarray:
         """Return how often each label (row) was read as each digit (column), [10, 10]."""
         return metrics.confusion_matrix(self.labels, self.predictions, labels=range(10))

@@ -43,7 +43,7 @@ def mean_digits(split: Split) -> Figure:
 
 def distortion_grid(image: torch.Tensor, distorted: torch.Tensor) -> Figure:
     """Show an image [28, 28] beside distorted versions of it, [N, 28, 28], in rows of 12."""
-    figure, axes = _image_grid(-(-len(distorted) // 11), 12, height=2.4)
+    figure, axes = _image_grid(rows := -(-len(distorted) // 11), 12, height=0.6 + 0.8 * rows)
     for axis in axes.flat:
         axis.axis("off")
     _show_image(axes[0, 0], image)
@@ -63,10 +63,13 @@ def training_curves(history: Sequence[EpochResult]) -> Figure:
         losses = [getattr(result, f"{name}_loss") for result in history]
         accuracies = [100 * getattr(result, f"{name}_accuracy") for result in history]
         for axis, values in ((loss_axis, losses), (accuracy_axis, accuracies)):
-            axis.plot(epochs, values, color=colour, marker="o", markersize=4)
-            _label_end(axis, epochs, values, name, colour)
+            axis.plot(epochs, values, color=colour, marker="o", markersize=4, label=name)
+    _label_ends(loss_axis)
+    _label_ends(accuracy_axis)
     loss_axis.set(title="Loss", xlabel="epoch", ylabel="cross-entropy per image (nats)")
     loss_axis.set_yscale("log")
+    loss_axis.yaxis.set_major_formatter("{x:g}")
+    loss_axis.yaxis.set_minor_formatter("{x:g}")
     accuracy_axis.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     for axis in (loss_axis, accuracy_axis):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -138,17 +141,19 @@ def _show_image(axis, image: torch.Tensor) -> None:
     axis.imshow(image.cpu().numpy(), cmap="gray_r", vmin=0)
 
 
-def _label_end(axis, epochs, values, name, colour) -> None:
-    """Write the line's name at its end: read at once, without a legend."""
-    axis.annotate(
-        name,
-        (epochs[-1], values[-1]),
-        xytext=(8, 0),
-        textcoords="offset points",
-        color=colour,
-        va="center",
-        annotation_clip=False,
-    )
+def _label_ends(axis) -> None:
+    """Write each line's name at its end, the higher one's above: read at once, without a legend."""
+    lines = sorted(axis.lines, key=lambda line: line.get_ydata()[-1])
+    for line, place in zip(lines, ("top", "bottom"), strict=True):
+        axis.annotate(
+            line.get_label(),
+            (line.get_xdata()[-1], line.get_ydata()[-1]),
+            xytext=(8, 0),
+            textcoords="offset points",
+            color=line.get_color(),
+            va=place,
+            annotation_clip=False,
+        )
 
 
 def _tidy(axis) -> None:

@@ -1,19 +1,20 @@
-"""The training loop: Adam, cross-entropy, one learning-rate cycle, a new distortion of every image
-in every epoch."""
+"""The training loop: Adam, cross-entropy, one learning-rate cycle, and a new distortion of every
+image in every epoch."""
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.optim import lr_scheduler
 
 from .augmentation import Distortion, distort
+from .checkpoint import checkpointed, get_random_states, set_random_states
 from .data import Split
 from .model import DigitClassifier, to_float
-
-REPORT_SECONDS = 2.0  # between two reports of progress
+from .progress import Progress, ProgressMeter
 
 
 class TrainingDiverged(RuntimeError):
@@ -26,7 +27,8 @@ class TrainingConfig:
 
     epochs: int = 10
     batch_size: int = 96
-    learning_rate: float = 5e-3  # at its peak, 30 % of the way (Smith and Topin 2018)
+    learning_rate: float = 5e-3  # at the cycle's peak, 30 % of the way
+    one_cycle: bool = True  # rise and fall (Smith and Topin 2018); otherwise it stays constant
     distortion: Distortion | None = Distortion()
     seed: int = 0
 
@@ -54,25 +56,33 @@ class EpochResult:
     validation_accuracy: float
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is: batches done of all, and the running averages of this epoch."""
+@dataclass
+class TrainingState:
+    """All that the rest of a training depends on, besides its configuration and the images."""
 
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int  # in an epoch
-    loss: float
-    accuracy: float
-    seconds_left: float
+    model: DigitClassifier
+    optimizer: torch.optim.Optimizer
+    schedule: lr_scheduler.LRScheduler
+    generator: torch.Generator  # of the order of the images, and of their distortions
+    history: list[EpochResult] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        return (
-            f"Epoch {self.epoch}/{self.epochs}, batch {self.batch}/{self.batches}: "
-            f"loss {self.loss:.4f}, accuracy {100 * self.accuracy:.2f} %, "
-            f"{minutes}:{seconds:02} left"
-        )
+    def state_dict(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "random_states": get_random_states(self.model.device),
+            "history": [astuple(result) for result in self.history],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"])
+        set_random_states(state["random_states"], self.model.device)
+        self.history = [EpochResult(*values) for values in state["history"]]
 
 
 def train(
@@ -82,41 +92,73 @@ def train(
     config: TrainingConfig,
     *,
     history: list[EpochResult] | None = None,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    checkpoints: str | Path | None = None,
 ) -> list[EpochResult]:
     """Train the model where it is, and return the history, one row an epoch.
 
     Rows are appended to `history`, so that a caller who passes a list still has them when the
-    training is interrupted. `report` is called every few seconds and after the last batch. Torch's
-    own generators are seeded with `config.seed`, since dropout draws from them.
-    Raises TrainingDiverged as soon as a loss that is not finite is seen.
+    training is interrupted. `report` is called every few seconds and after the last batch. In the
+    folder `checkpoints` the state is kept after each epoch: called again with a model made from the
+    same seed, an interrupted training goes on there, and ends with the same bits.
+
+    Raises TrainingDiverged if a loss is not finite, and ArchiveError if the folder cannot be
+    written or another process is at the same training.
     """
     history = [] if history is None else history
-    device = model.device
-    training, validation = training.to(device), validation.to(device)
-    torch.manual_seed(config.seed)
-    generator = torch.Generator(device).manual_seed(config.seed)
-    optimizer = make_optimizer(model, config)
-    batches = math.ceil(len(training) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * batches, cycle_momentum=False
-    )
-    meter = _ProgressMeter(report, config.epochs, batches)
-    for epoch in range(1, config.epochs + 1):
-        model.train()
-        totals = torch.zeros(2, device=device)  # the losses and the right answers of the epoch
-        seen = 0
-        order = torch.randperm(len(training), generator=generator, device=device)
-        for indices in order.split(config.batch_size):
-            images, labels = to_float(training.images[indices]), training.labels[indices]
-            totals += training_step(model, optimizer, images, labels, config.distortion, generator)
-            schedule.step()
-            seen += len(indices)
-            meter.tick(epoch, totals, seen)
-        on_training = _finite(totals / len(training), epoch)
-        on_validation = _finite(_measure(model, validation), epoch)
-        history.append(EpochResult(epoch, *on_training, *on_validation))
+    state = start_training(model, config, batches := math.ceil(len(training) / config.batch_size))
+    with checkpointed(checkpoints, state, (config, training, validation)) as save:
+        history += state.history
+        meter = ProgressMeter(report, config.epochs, batches, resumed_after=len(state.history))
+        training, validation = training.to(model.device), validation.to(model.device)
+        for epoch in range(len(state.history) + 1, config.epochs + 1):
+            on_training = train_epoch(state, training, config, meter)
+            on_validation = measure(model, validation)
+            check_finite(epoch, on_training[0], on_validation[0])
+            history.append(EpochResult(epoch, *on_training, *on_validation))
+            state.history.append(history[-1])
+            save()
     return history
+
+
+def start_training(model: DigitClassifier, config: TrainingConfig, batches: int) -> TrainingState:
+    """Return the state before the first of `batches` steps an epoch: Adam, its learning rate's one
+    cycle, and seeded generators (PyTorch's own, too, since dropout draws from them)."""
+    torch.manual_seed(config.seed)
+    generator = torch.Generator(model.device).manual_seed(config.seed)
+    optimizer = make_optimizer(model, config)
+    if config.one_cycle:
+        steps = config.epochs * batches
+        schedule = lr_scheduler.OneCycleLR(
+            optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
+        )
+    else:
+        schedule = lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return TrainingState(model, optimizer, schedule, generator)
+
+
+def make_optimizer(model: DigitClassifier, config: TrainingConfig) -> torch.optim.Adam:
+    """Return Adam, in its fused form (one pass over the weights) where the device has it."""
+    fused = model.device.type in {"cpu", "cuda", "mps"}
+    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=fused)
+
+
+def train_epoch(
+    state: TrainingState, training: Split, config: TrainingConfig, meter: ProgressMeter
+) -> list[float]:
+    """Train on every image once, in a random order; return mean loss and accuracy on the way."""
+    epoch = len(state.history) + 1
+    state.model.train()
+    totals = torch.zeros(2, device=state.model.device)  # losses and right answers, summed
+    order = torch.randperm(len(training), generator=state.generator, device=totals.device)
+    for batch, indices in enumerate(order.split(config.batch_size), start=1):
+        images, labels = to_float(training.images[indices]), training.labels[indices]
+        if config.distortion:
+            images = distort(images, config.distortion, state.generator)
+        totals += training_step(state.model, state.optimizer, images, labels)
+        state.schedule.step()
+        meter(epoch, batch, totals, images=min(batch * config.batch_size, len(training)))
+    return (totals / len(training)).tolist()
 
 
 def training_step(
@@ -124,16 +166,12 @@ def training_step(
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,
     labels: torch.Tensor,
-    distortion: Distortion | None,
-    generator: torch.Generator | None,
 ) -> torch.Tensor:
     """Change the weights once, for float images [N, 1, 28, 28] and labels [N].
 
     Returns the sum of the losses and the number of right answers, [2], on the device: nothing here
     waits for it.
     """
-    if distortion is not None:
-        images = distort(images, distortion, generator)
     logits = model(images)
     loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad()
@@ -143,44 +181,17 @@ def training_step(
     return torch.stack([loss.detach() * len(labels), right.float()])
 
 
-def make_optimizer(model: DigitClassifier, config: TrainingConfig) -> torch.optim.Adam:
-    """Return Adam, in its fused form (one pass over the weights) where the device has it."""
-    fused = model.device.type in {"cpu", "cuda", "mps"}
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=fused)
-
-
-class _ProgressMeter:
-    """Counts batches, and reports now and then: reading the totals makes a GPU wait."""
-
-    def __init__(self, report: Callable[[Progress], None] | None, epochs: int, batches: int):
-        self.report, self.epochs, self.batches = report, epochs, batches
-        self.done = 0
-        self.start = self.last = time.monotonic()
-
-    def tick(self, epoch: int, totals: torch.Tensor, seen: int) -> None:
-        self.done += 1
-        left = self.epochs * self.batches - self.done
-        now = time.monotonic()
-        if self.report is None or (left and now - self.last < REPORT_SECONDS):
-            return
-        self.last = now
-        loss, accuracy = _finite(totals / seen, epoch)
-        batch = self.done - (epoch - 1) * self.batches
-        seconds_left = (now - self.start) / self.done * left
-        self.report(Progress(epoch, self.epochs, batch, self.batches, loss, accuracy, seconds_left))
-
-
-def _measure(model: DigitClassifier, split: Split) -> torch.Tensor:
+def measure(model: DigitClassifier, split: Split) -> list[float]:
+    """Return the model's mean loss and its accuracy on a split, without dropout."""
     logits = model.predict_logits(split.images)
-    right = (logits.argmax(dim=1) == split.labels).float().mean()
-    return torch.stack([F.cross_entropy(logits, split.labels), right])
+    accuracy = (logits.argmax(dim=1) == split.labels).float().mean()
+    return torch.stack([F.cross_entropy(logits, split.labels), accuracy]).tolist()
 
 
-def _finite(loss_and_accuracy: torch.Tensor, epoch: int) -> list[float]:
-    loss, accuracy = loss_and_accuracy.tolist()
-    if not math.isfinite(loss):
-        raise TrainingDiverged(
-            f"The loss became {loss} in epoch {epoch}, and the training stopped. The history holds "
-            f"the {epoch - 1} whole epochs before it. Try a lower learning rate."
-        )
-    return [loss, accuracy]
+def check_finite(epoch: int, *losses: float) -> None:
+    for loss in losses:
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss became {loss} in epoch {epoch}, and the training stopped. The history "
+                f"holds the {epoch - 1} whole epochs before it. Try a lower learning rate."
+            )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import ndimage
 from mnist_helpers import Distortion, augmentation, distort
 from mnist_helpers.model import to_float
 
-STILL = Distortion(rotation=0, shift=0, scale=0, shear=0)
+STILL = Distortion(rotation=0, shift=0, scale=0, shear=0, degraded=0)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_without_bounds_nothing_moves(images, generator):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_shift_by_whole_pixels_moves_the_pixels(images, draw, sign):
     draw(sign)
-    moved = distort(images, Distortion(rotation=0, shift=2, scale=0, shear=0))
+    moved = distort(images, replace(STILL, shift=2))
     expected = torch.zeros_like(images)
     if sign > 0:
         expected[..., :-2, :-2] = images[..., 2:, 2:]
@@ -47,13 +48,13 @@ def test_a_shift_by_whole_pixels_moves_the_pixels(images, draw, sign):
 
 def test_a_quarter_turn_is_a_quarter_turn(images, draw):
     draw(1)
-    turned = distort(images, Distortion(rotation=90, shift=0, scale=0, shear=0))
+    turned = distort(images, replace(STILL, rotation=90))
     assert torch.allclose(turned, images.rot90(1, (2, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [1, -1, 0.37])
 def test_all_together_are_scipys_affine_map(images, draw, value):
-    distortion = Distortion(rotation=30, shift=2.5, scale=0.3, shear=0.4)
+    distortion = Distortion(rotation=30, shift=2.5, scale=0.3, shear=0.4, degraded=0)
     draw(value)
     moved = distort(images, distortion)
     angle, shrink = math.radians(30 * value), math.exp(-0.3 * value)
@@ -80,5 +81,53 @@ def test_the_same_seed_moves_alike(images):
 
 
 def test_what_comes_in_from_beyond_the_border_is_paper(generator):
-    moved = distort(torch.ones(50, 1, 28, 28), Distortion(shift=10), generator)
+    moved = distort(torch.ones(50, 1, 28, 28), Distortion(shift=10, degraded=0), generator)
     assert moved.min() == 0 and moved.max() <= 1 + 1e-6
+
+
+@pytest.fixture
+def degraded(data, generator):
+    """800 images and what became of them: a hundred noisy, blurred, spotted and covered ones."""
+    images = to_float(data.train.images[:800])
+    return images, distort(images, replace(STILL, degraded=0.5), generator)
+
+
+def test_the_share_that_is_degraded_is_the_one_asked_for(degraded):
+    images, result = degraded
+    changed = (result - images).abs().amax(dim=(1, 2, 3)) > 0.02
+    assert changed[:400].float().mean() > 0.75
+    assert not changed[400:].any()
+
+
+def test_noise_has_mean_zero_and_a_bounded_deviation(degraded):
+    images, result = degraded
+    noise = (result - images)[:100]
+    deviations = noise.std(dim=(1, 2, 3))
+    assert noise.mean().abs() < 0.01
+    assert deviations.max() < 0.38 and deviations.min() < 0.05
+
+
+def test_blur_takes_no_ink_away(degraded):
+    images, result = degraded
+    before, after = images[100:200].sum(dim=(1, 2, 3)), result[100:200].sum(dim=(1, 2, 3))
+    assert torch.allclose(before, after, rtol=0.01)
+    assert (result[100:200].amax() <= 1 + 1e-6) and result[100:200].amin() >= 0
+
+
+def test_spots_are_paper_or_ink_and_not_too_many(degraded):
+    images, result = degraded
+    changed = (result - images)[200:300].abs() > 0.02
+    assert set(result[200:300][changed].round(decimals=3).tolist()) <= {0.0, 1.0}
+    assert changed.float().mean(dim=(1, 2, 3)).max() < 0.2
+
+
+def test_a_cover_is_one_square_of_at_most_nine_pixels(degraded):
+    images, result = degraded
+    for changed in (result - images)[300:400, 0].abs() > 0.02:
+        if changed.any():
+            rows, columns = changed.nonzero().T
+            assert rows.max() - rows.min() < 10 and columns.max() - columns.min() < 10
+
+
+def test_a_batch_of_one_is_only_moved(images, generator):
+    assert distort(images[:1], Distortion(), generator).shape == (1, 1, 28, 28)

@@ -12,7 +12,7 @@ def test_the_source_of_a_method_is_not_indented():
 
 
 def test_progress_is_printed(capsys):
-    show_progress(Progress(1, 10, 20, 573, 0.5, 0.875, 61.0))
+    show_progress(Progress(1, 10, 20, 573, 0.5, 0.875, 61.0, 0))
     assert (
         "Epoch 1/10, batch 20/573: loss 0.5000, accuracy 87.50 %, 1:01 left"
         in capsys.readouterr().out

@@ -45,6 +45,11 @@ def test_the_line_has_its_form():
     assert str(with_errors(43, 10_000)) == line
 
 
+def test_the_loss_is_the_log_loss(evaluation):
+    expected = metrics.log_loss(evaluation.labels, evaluation.probabilities, labels=range(10))
+    assert evaluation.loss == pytest.approx(expected)
+
+
 def test_the_confusion_matrix_counts_answers_by_label(evaluation):
     expected = np.zeros((10, 10), dtype=int)
     for label, answer in zip(evaluation.labels, evaluation.predictions, strict=True):

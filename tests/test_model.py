@@ -36,13 +36,24 @@ def images(few):
 
 
 def test_the_forward_is_its_chain_of_functions(model, images):
-    w = list(model.eval().state_dict().values())
-    x = F.conv2d((images[:, None] / 255 - 0.1307) / 0.3081, w[0], padding=2)
-    x = F.batch_norm(F.max_pool2d(x, 2), w[3], w[4], w[1], w[2])
-    x = F.conv2d(F.relu(x), w[6])
-    x = F.batch_norm(F.max_pool2d(x, 2), w[9], w[10], w[7], w[8])
-    x = F.relu(F.linear(F.relu(x).reshape(30, -1), w[12], w[13]))
-    expected = F.linear(x, w[14], w[15])
+    w = model.eval().state_dict()
+    w = {name.removeprefix("layers."): value for name, value in w.items()}
+
+    def normalise(x, name):
+        mean, variance = w[f"{name}.running_mean"], w[f"{name}.running_var"]
+        return F.batch_norm(x, mean, variance, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    x = images[:, None] / 255
+    around = F.pad(x, (5, 5, 5, 5), mode="reflect")
+    x = x - F.avg_pool2d(around, 11, stride=1)
+    x = x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 0.02)
+    x = x * x.pow(3).mean(dim=(1, 2, 3), keepdim=True).sign()
+    x = F.conv2d(x, w["1.weight"], w["1.bias"], padding=2)
+    x = F.relu(normalise(F.max_pool2d(x, 2), "3"))
+    x = F.conv2d(x, w["5.weight"], w["5.bias"])
+    x = F.relu(normalise(F.max_pool2d(x, 2), "7"))
+    x = F.relu(F.linear(x.reshape(30, -1), w["11.weight"], w["11.bias"]))
+    expected = F.linear(x, w["14.weight"], w["14.bias"])
     assert torch.allclose(model.predict_logits(images), expected, atol=1e-5)
 
 
@@ -64,6 +75,25 @@ def test_probabilities_are_the_softmax_of_the_logits(model, images):
     exponentials = model.predict_logits(images).exp()
     assert probabilities.shape == (30, 10)
     assert torch.allclose(probabilities, exponentials / exponentials.sum(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink"),
+    [(0.5, 1.0), (0.0, 0.2), (torch.linspace(0, 0.5, 28), 0.8), (1.0, 0.0), (0.6, 0.1)],
+    ids=["grey", "faint", "shaded", "inverted", "faintly inverted"],
+)
+def test_paper_and_ink_do_not_matter(model, few, paper, ink):
+    digits = to_float(few.images)
+    expected = model.layers[0](digits)
+    found = model.layers[0](paper + (ink - paper) * digits)
+    alike = F.cosine_similarity(found.flatten(1), expected.flatten(1))
+    assert alike.min() > 0.95
+    strengths = found.square().mean(dim=(1, 2, 3)).sqrt()
+    assert strengths.min() > 0.6 and strengths.max() < 1
+
+
+def test_an_empty_image_stays_empty(model):
+    assert model.layers[0](torch.full((1, 1, 28, 28), 0.7)).abs().max() < 1e-4
 
 
 def test_prediction_does_not_depend_on_the_other_images(model, images):
@@ -121,10 +151,10 @@ def test_the_table_counts_every_parameter(model):
 def test_a_training_step_keeps_everything_on_one_device(few):
     """On the meta device, which raises at the first tensor that was left on the CPU."""
     model = DigitClassifier().to("meta")
-    config = TrainingConfig()
     images, labels = to_float(few.images).to("meta"), few.labels.to("meta")
-    optimizer = make_optimizer(model, config)
-    totals = training_step(model, optimizer, images, labels, config.distortion, None)
+    optimizer = make_optimizer(model, TrainingConfig())
+    images = distort(images, Distortion())
+    totals = training_step(model, optimizer, images, labels)
     assert totals.device.type == "meta" and totals.shape == (2,)
 
 
@@ -134,7 +164,7 @@ def test_forward_and_loss_run_on_a_pretended_gpu():
     with FakeTensorMode(allow_non_fake_inputs=True):
         weights = {
             name: torch.empty(value.shape, dtype=value.dtype, device="cuda")
-            for name, value in model.state_dict().items()
+            for name, value in [*model.named_parameters(), *model.named_buffers()]
         }
         images = distort(torch.zeros(96, 1, 28, 28, device="cuda"), Distortion())
         labels = torch.zeros(96, dtype=torch.int64, device="cuda")

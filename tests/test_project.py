@@ -29,6 +29,7 @@ def test_the_package_declares_what_it_imports():
         imported |= set(re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.M))
     standard = {name for name in imported if name in __import__("sys").stdlib_module_names}
     assert {distribution.get(name, name) for name in imported - standard} == declared
+    assert "distributed" in {re.split(">=", line)[0] for line in REQUIREMENTS}  # imported on demand
 
 
 def test_the_readme_begins_with_the_two_commands():

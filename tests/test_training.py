@@ -2,7 +2,15 @@ import pytest
 import torch
 from sklearn import metrics
 
-from mnist_helpers import DigitClassifier, Split, TrainingConfig, TrainingDiverged, train, training
+from mnist_helpers import (
+    DigitClassifier,
+    Split,
+    TrainingConfig,
+    TrainingDiverged,
+    progress,
+    train,
+    training,
+)
 
 
 def new_model() -> DigitClassifier:
@@ -42,13 +50,13 @@ def test_two_epochs_on_two_thousand_images_teach_a_lot(data):
 def test_every_image_is_trained_on_once_an_epoch(few, monkeypatch):
     seen = []
 
-    def step(model, optimizer, images, labels, distortion, generator):
+    def step(model, optimizer, images, labels):
         optimizer.step()
         seen.append(images[:, 0].mul(255).round().byte())
         return torch.stack([torch.tensor(3.0) * len(labels), torch.tensor(1.0)])
 
     monkeypatch.setattr(training, "training_step", step)
-    history = train(new_model(), few, few, TrainingConfig(epochs=2))
+    history = train(new_model(), few, few, TrainingConfig(epochs=2, distortion=None))
     assert [len(batch) for batch in seen] == [96, 96, 58] * 2
     for epoch in (seen[:3], seen[3:]):
         rows = torch.cat(epoch).flatten(1).tolist()
@@ -116,11 +124,11 @@ def test_a_learning_rate_that_is_much_too_high_stops_the_training(few):
 
 
 def test_a_loss_that_becomes_nan_keeps_the_epochs_before(few, monkeypatch):
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
     model, history = new_model(), []
 
-    def poison(progress):
-        if progress.epoch == 3:
+    def poison(now):
+        if now.epoch == 3:
             model.layers[-1].bias.data.fill_(float("nan"))
 
     with pytest.raises(TrainingDiverged, match="nan in epoch 3.* 2 whole epochs"):
@@ -129,11 +137,11 @@ def test_a_loss_that_becomes_nan_keeps_the_epochs_before(few, monkeypatch):
 
 
 def test_an_interruption_is_seen_and_keeps_the_epochs_before(few, monkeypatch):
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
     history = []
 
-    def stop(progress):
-        if (progress.epoch, progress.batch) == (2, 2):
+    def stop(now):
+        if (now.epoch, now.batch) == (2, 2):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -142,7 +150,7 @@ def test_an_interruption_is_seen_and_keeps_the_epochs_before(few, monkeypatch):
 
 
 def test_progress_is_reported_up_to_the_last_batch(few, monkeypatch):
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
     reports = []
     history = train(new_model(), few, few, TrainingConfig(epochs=2), report=reports.append)
     last = reports[-1]
