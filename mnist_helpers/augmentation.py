@@ -33,19 +33,37 @@ def distort(
 def move(
     images: torch.Tensor, distortion: Distortion, generator: torch.Generator | None
 ) -> torch.Tensor:
-    """Rotate, shift, scale and shear each image by its own random amount, all of them at once
-    (bilinear; what comes in from beyond the border is 0, paper)."""
-    count, _, height, width = images.shape
+    """Rotate, shift, scale and shear each image by its own random amount, all of them at once."""
+    count = len(images)
     draws = torch.rand(5, count, generator=generator, device=images.device) * 2 - 1
-    angle = draws[0] * math.radians(distortion.rotation)
+    return affine(
+        images,
+        angle=draws[0] * math.radians(distortion.rotation),
+        magnification=torch.exp(draws[1] * distortion.scale),
+        shear=draws[2] * distortion.shear,
+        shift=draws[3:] * distortion.shift,
+    )
+
+
+def affine(
+    images: torch.Tensor,
+    *,
+    angle: torch.Tensor,
+    magnification: torch.Tensor,
+    shear: torch.Tensor,
+    shift: torch.Tensor,
+) -> torch.Tensor:
+    """Resample each image [N, 1, H, W] bilinearly; what comes in from beyond the border is paper.
+
+    `angle` is in radians, `shear` in pixels a row, each [N]; `shift` in pixels of the original, to
+    the left and upwards, [2, N].
+    """
+    height, width = images.shape[2:]
     # grid_sample asks for each output pixel where it comes from: hence the inverse map.
-    shrink = torch.exp(draws[1] * -distortion.scale)
-    shear = draws[2] * distortion.shear
-    cosine, sine = angle.cos() * shrink, angle.sin() * shrink
-    shift_x = draws[3] * (2 * distortion.shift / width)  # the image's width is 2 in its own units
-    shift_y = draws[4] * (2 * distortion.shift / height)
+    cosine, sine = angle.cos() / magnification, angle.sin() / magnification
+    shift_x, shift_y = shift[0] * (2 / width), shift[1] * (2 / height)  # a width is 2 units there
     rows = [cosine, cosine * shear - sine, shift_x, sine, sine * shear + cosine, shift_y]
-    maps = torch.stack(rows, dim=1).view(count, 2, 3)
+    maps = torch.stack(rows, dim=1).view(len(images), 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 

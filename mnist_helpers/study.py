@@ -5,6 +5,7 @@ python -m mnist_helpers.study --help
 
 import argparse
 import csv
+import math
 import multiprocessing
 import os
 import platform
@@ -20,7 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .archive import digest
-from .data import Split, load_mnist
+from .data import MNIST, Split, load_mnist
 from .download import download_mnist
 from .evaluation import evaluate
 from .model import DigitClassifier
@@ -109,31 +110,33 @@ VARIANTS = {
 }
 
 
-def run_trial(name: str, seed: int, data: str) -> dict:
-    """Train one variant with one seed on one thread, and return its row."""
-    torch.set_num_threads(1)
+def train_variant(name: str, seed: int, mnist: MNIST) -> tuple[DigitClassifier, float]:
+    """Return the trained classifier, and its validation accuracy: NaN where the network has
+    learned from the validation images, as it does when it is shown all 60,000."""
     variant = VARIANTS[name]
-    mnist = load_mnist(data)
     images = torch.cat([mnist.train.images, mnist.validation.images])[: variant.images]
     labels = torch.cat([mnist.train.labels, mnist.validation.labels])[: variant.images]
     model = variant.make_model(seed)
+    config = TrainingConfig(**variant.config, seed=seed)
+    history = train(model, Split(images, labels), mnist.validation, config)
+    held_out = variant.images <= len(mnist.train)
+    return model, history[-1].validation_accuracy if held_out else math.nan
+
+
+def run_trial(name: str, seed: int, data: str) -> dict:
+    """Train one variant with one seed on one thread, and return its row."""
+    torch.set_num_threads(1)
+    mnist = load_mnist(data)
     start = time.monotonic()
-    history = train(
-        model,
-        Split(images, labels),
-        mnist.validation,
-        TrainingConfig(**variant.config, seed=seed),
-    )
+    model, validation_accuracy = train_variant(name, seed, mnist)
     seconds = time.monotonic() - start
     evaluation = evaluate(model, mnist.test)
     errors = (~evaluation.correct).nonzero()[0]
-    held_out = variant.images <= len(mnist.train)
     return {
         "variant": name,
-        "recipe": variant.recipe(),
+        "recipe": VARIANTS[name].recipe(),
         "seed": seed,
-        # The network has learned from the validation images where it was shown all 60,000.
-        "validation_accuracy": 100 * history[-1].validation_accuracy if held_out else "",
+        "validation_accuracy": 100 * validation_accuracy,
         "test_accuracy": 100 * evaluation.accuracy,
         "test_loss": evaluation.loss,
         "calibration_error": 100 * evaluation.calibration_error,

