@@ -150,19 +150,14 @@ def run_trial(name: str, seed: int, data: str) -> dict:
 
 def finished_trials(output: Path) -> set[tuple[str, int]]:
     """Return variant and seed of each row of the present recipes; a row cut off is taken away."""
-    if not output.exists() or not output.stat().st_size:
-        output.write_text(",".join(COLUMNS) + "\n")
-    text = output.read_text()
-    if not text.endswith("\n"):  # the process was killed while it wrote
-        output.write_text(text[: text.rfind("\n") + 1])
+    text = output.read_text() if output.exists() else ""
+    whole = text[: text.rfind("\n") + 1] or ",".join(COLUMNS) + "\n"
+    if whole != text:  # it is new, or the process was killed while it wrote
+        output.write_text(whole)
     recipes = {name: variant.recipe() for name, variant in VARIANTS.items()}
-    with output.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        (row["variant"], int(row["seed"]))
-        for row in rows
-        if recipes.get(row["variant"]) == row["recipe"]
-    }
+    rows = csv.DictReader(whole.splitlines())
+    present = (row for row in rows if recipes.get(row["variant"]) == row["recipe"])
+    return {(row["variant"], int(row["seed"])) for row in present}
 
 
 def run_study(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import Executor, Future
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -77,9 +78,9 @@ def without_seconds(rows) -> list:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     output = tmp_path_factory.mktemp("study") / "study.csv"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "VARIANTS", SMALL)
-        patch.setattr(study, "load_mnist", load_few)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(study, "VARIANTS", SMALL)
+        monkeypatch.setattr(study, "load_mnist", load_few)
         run_study(output, Here(), DATA, SMALL)
     return read(output)
 
@@ -174,7 +175,8 @@ def test_on_a_cluster_a_killed_worker_costs_no_row(whole, tmp_path, monkeypatch)
             return future
 
     two = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**two) as cluster, Client(cluster) as client:
+    # Dask leaves OMP_NUM_THREADS=1 behind, which would slow the notebook's kernel.
+    with patch.dict(os.environ), LocalCluster(**two) as cluster, Client(cluster) as client:
         run_study(output, Killing(client), DATA, SMALL)
     assert without_seconds(read(output)) == without_seconds(whole)
 
