@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -95,17 +96,18 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def worst_errors(split: Split, evaluation: Evaluation, *, count: int = 24) -> Figure:
-    """Show the errors in which the network gave the true digit the least probability."""
-    figure, axes = _image_grid(-(-count // 8), 8, height=1.55 * -(-count // 8))
+def answers(split: Split, evaluation: Evaluation, indices: Sequence[int], title: str) -> Figure:
+    """Show images with their label, the network's answer, and the answer's probability."""
+    rows = -(-len(indices) // 8)
+    figure, axes = _image_grid(rows, 8, height=0.3 + 1.45 * rows)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, index in zip(axes.flat, evaluation.worst_errors(count), strict=False):
+    for axis, index in zip(axes.flat, indices, strict=False):
         label, answer = evaluation.labels[index], evaluation.predictions[index]
         probability = evaluation.probabilities[index, answer]
         _show_image(axis, split.images[index])
         axis.set_title(f"{label} read as {answer}\nat {100 * probability:.1f} %", fontsize=9)
-    figure.suptitle("The worst errors: true digit, answer and the answer's probability")
+    figure.suptitle(title)
     return figure
 
 
@@ -125,6 +127,30 @@ def reliability_diagram(evaluation: Evaluation) -> Figure:
     counts_axis.set(yscale="log", ylabel="images", xlabel="probability of the answer (15 bins)")
     _tidy(axis)
     _tidy(counts_axis)
+    return figure
+
+
+def robustness(table: pd.DataFrame) -> Figure:
+    """Show accuracy against the strength of each damage, a line for each classifier."""
+    damages = table["damage"].unique()
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    axes = figure.subplots(3, -(-len(damages) // 3), sharey=True)
+    for axis in axes.flat[len(damages) :]:
+        axis.axis("off")
+    for axis, damage in zip(axes.flat, damages, strict=False):
+        rows = table[table["damage"] == damage]
+        for (name, line), colour in zip(rows.groupby("variant"), (BLUE, ORANGE), strict=True):
+            style = {"color": colour, "marker": "o", "markersize": 3, "label": name}
+            axis.plot(line["strength"], line["accuracy"], **style)
+        axis.set(title=damage, xlabel=rows["unit"].iloc[0], ylim=(0, 103))
+        _tidy(axis)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy (%)")
+    names = {"final": "this network", "tutorials": "the tutorials' network"}
+    lines = axes.flat[0].lines
+    labels = [names[line.get_label()] for line in lines]
+    axes.flat[-1].legend(lines, labels, loc="center", frameon=False)
+    figure.suptitle("Accuracy on test images that get worse")
     return figure
 
 

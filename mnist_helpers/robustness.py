@@ -135,7 +135,7 @@ def measure_robustness(model: DigitClassifier, split: Split) -> Iterator[dict]:
         for strength in strengths:
             damaged = damage(name, strength, images).mul(255).round().byte().squeeze(1)
             right = model.predict_logits(damaged).argmax(dim=1) == split.labels
-            accuracy = 100 * right.double().mean().item()
+            accuracy = round(100 * right.double().mean().item(), 2)
             yield {"damage": name, "strength": strength, "unit": unit, "accuracy": accuracy}
 
 

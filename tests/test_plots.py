@@ -2,6 +2,7 @@ import io
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -72,15 +73,24 @@ def test_the_confusion_matrix_writes_every_count(evaluation):
     assert sorted(written) == sorted(counts[counts > 0])
 
 
-def test_worst_errors_say_label_answer_and_probability(data, evaluation):
-    figure = drawn(plots.worst_errors(data.test, evaluation, count=24))
+def test_answers_say_label_answer_and_probability(data, evaluation):
+    indices = evaluation.worst_errors(24)
+    figure = drawn(plots.answers(data.test, evaluation, indices, "The worst"))
     titles = [axis.get_title() for axis in figure.axes]
-    assert sum(bool(title) for title in titles) == 20  # there are no more
-    index = evaluation.worst_errors(1)[0]
-    label = evaluation.labels[index]
+    assert len(indices) == sum(bool(title) for title in titles) == 20  # there are no more
+    label = evaluation.labels[indices[0]]
     assert titles[0] == f"{label} read as {(label + 1) % 10}\nat 91.0 %"
 
 
 def test_the_reliability_diagram_says_the_calibration_error(evaluation):
     figure = drawn(plots.reliability_diagram(evaluation))
     assert any("expected calibration error 11.00 %" in text for text in texts(figure))
+
+
+def test_robustness_has_a_panel_for_each_damage_and_a_line_for_each_network():
+    variants = [("final", 0, 99), ("final", 1, 98), ("tutorials", 0, 99), ("tutorials", 1, 20)]
+    columns = ["variant", "strength", "accuracy"]
+    blur = pd.DataFrame(variants, columns=columns).assign(damage="blur", unit="pixels")
+    figure = drawn(plots.robustness(pd.concat([blur, blur.assign(damage="noise")])))
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["blur", "noise"]
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[99, 98], [99, 20]]
