@@ -134,7 +134,7 @@ def robustness(table: pd.DataFrame) -> Figure:
     """Show accuracy against the strength of each damage, a line for each classifier."""
     damages = table["damage"].unique()
     figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
-    axes = figure.subplots(3, -(-len(damages) // 3), sharey=True)
+    axes = figure.subplots(3, -(-len(damages) // 3), sharey=True, squeeze=False)
     for axis in axes.flat[len(damages) :]:
         axis.axis("off")
     for axis, damage in zip(axes.flat, damages, strict=False):
