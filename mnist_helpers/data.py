@@ -49,9 +49,6 @@ class MNIST:
     validation: Split
     test: Split
 
-    def to(self, device: torch.device) -> "MNIST":
-        return MNIST(self.train.to(device), self.validation.to(device), self.test.to(device))
-
 
 def check_images(images: torch.Tensor) -> None:
     """Raise TypeError or ValueError unless `images` is uint8 [N, 28, 28]."""

@@ -1,6 +1,8 @@
 """The network: two convolutions, two fully connected layers, and its own normalisation."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -94,18 +96,25 @@ class DigitClassifier(nn.Module):
         ValueError for images of another dtype or shape.
         """
         check_images(images)
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                batches = images.split(500)  # so that memory does not grow with N
-                return torch.cat([self(to_float(batch.to(self.device))) for batch in batches])
-        finally:
-            self.train(was_training)
+        with evaluating(self):
+            batches = images.split(500)  # so that memory does not grow with N
+            return torch.cat([self(to_float(batch.to(self.device))) for batch in batches])
 
     def predict_proba(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities [N, 10] of uint8 images [N, 28, 28]; see `predict_logits`."""
         return self.predict_logits(images).softmax(dim=1)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout and gradients off for a while."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -145,8 +154,8 @@ def layer_table(model: DigitClassifier) -> pd.DataFrame:
     """Return the model layer by layer: name, shape of one image's output, trained parameters."""
     values = torch.zeros(1, 1, 28, 28, device=model.device)
     rows = []
-    with torch.inference_mode():
-        for layer in model.eval().layers:
+    with evaluating(model):
+        for layer in model.layers:
             values = layer(values)
             shape = " x ".join(map(str, values.shape[1:]))
             parameters = sum(parameter.numel() for parameter in layer.parameters())

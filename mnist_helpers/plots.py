@@ -44,7 +44,8 @@ def mean_digits(split: Split) -> Figure:
 
 def distortion_grid(image: torch.Tensor, distorted: torch.Tensor) -> Figure:
     """Show an image [28, 28] beside distorted versions of it, [N, 28, 28], in rows of 12."""
-    figure, axes = _image_grid(rows := -(-len(distorted) // 11), 12, height=0.6 + 0.8 * rows)
+    rows = -(-len(distorted) // 11)
+    figure, axes = _image_grid(rows, 12, height=0.6 + 0.8 * rows)
     for axis in axes.flat:
         axis.axis("off")
     _show_image(axes[0, 0], image)

@@ -110,6 +110,7 @@ def test_prediction_leaves_the_mode_as_it_was(model, images):
     for mode in (True, False):
         model.train(mode)
         model.predict_proba(images)
+        layer_table(model)
         assert model.training is mode
 
 
