@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from mnist_helpers import augmentation, load_mnist
@@ -38,7 +39,13 @@ START = {
     **{"elastic": 0.0, "elastic_grid": 5},  # deviation in pixels of a grid's random displacements
     "degraded": 0.0,  # the share of images that is noisy, blurred, spotted or covered
     "ramp_down": 0.0,  # by how much the distortion shrinks over the last 40 % of the steps
+    "ramp_degraded": False,  # whether the degraded share shrinks with it
     **{"learning_rate": 5e-3, "beta2": 0.999, "weight_decay": 0.0, "label_smoothing": 0.0},
+    **{"epochs": 10, "warm_up": 0.3},
+    # From the second epoch on, this share of the images that an epoch shows is drawn with a
+    # probability in proportion to (mean loss so far) ** importance_power: hard ones come oftener.
+    **{"importance": 0.0, "importance_power": 0.5},
+    "averages": [],  # decays of weight averages, each measured, too, and written as its own row
 }
 
 
@@ -118,11 +125,35 @@ def distort(
     images = augmentation.move(images, augmentation.Distortion(**bounds), generator)
     if o["elastic"]:
         images = displace(images, strength * o["elastic"], o["elastic_grid"], generator)
-    return augmentation.degrade(images, o["degraded"], generator)
+    share = o["degraded"] * (strength if o["ramp_degraded"] else 1)
+    return augmentation.degrade(images, share, generator)
 
 
-def run_trial(configuration: dict, seed: int, data: str) -> dict:
-    """Train for ten epochs with batches of 96, and return the row."""
+def choose_images(o: dict, losses: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return an epoch's images in random order, as many as there are; `losses` [N] may be zero."""
+    count = len(losses)
+    order = torch.randperm(count, generator=generator)
+    drawn = round(count * o["importance"])
+    if not drawn or not losses.any():
+        return order
+    weights = losses.pow(o["importance_power"])
+    hard = torch.multinomial(weights, drawn, generator=generator)
+    both = torch.cat([order[drawn:], hard])
+    return both[torch.randperm(count, generator=generator)]
+
+
+def measure(network: Network, validation) -> dict:
+    network.eval()
+    with torch.inference_mode():
+        batches = validation.images.split(500)
+        logits = torch.cat([network(to_float(images)) for images in batches])
+    right = (logits.argmax(dim=1) == validation.labels).double().mean().item()
+    loss = F.cross_entropy(logits, validation.labels).item()
+    return {"validation_accuracy": round(100 * right, 2), "validation_loss": round(loss, 5)}
+
+
+def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
+    """Train with batches of 96, and return the row, and one more for each average."""
     torch.set_num_threads(1)
     o = START | configuration
     mnist = load_mnist(data, validation_size=10_000)
@@ -136,35 +167,45 @@ def run_trial(configuration: dict, seed: int, data: str) -> dict:
         weight_decay=o["weight_decay"],
         fused=True,
     )
-    steps = 10 * math.ceil(len(mnist.train) / 96)
+    steps = o["epochs"] * math.ceil(len(mnist.train) / 96)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, o["learning_rate"], total_steps=steps, cycle_momentum=False
+        optimizer,
+        o["learning_rate"],
+        total_steps=steps,
+        pct_start=o["warm_up"],
+        cycle_momentum=False,
     )
+    averages = {
+        decay: AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        for decay in o["averages"]
+    }
+    losses = torch.zeros(len(mnist.train))  # of each image, averaged over the epochs
     start, step = time.monotonic(), 0
-    for _ in range(10):
+    for _ in range(o["epochs"]):
         network.train()
-        for indices in torch.randperm(len(mnist.train), generator=generator).split(96):
+        for indices in choose_images(o, losses, generator).split(96):
             images, labels = to_float(mnist.train.images[indices]), mnist.train.labels[indices]
             logits = network(distort(images, o, step / steps, generator))
+            if o["importance"]:
+                now = F.cross_entropy(logits.detach(), labels, reduction="none") + 1e-3
+                before = losses[indices]
+                losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * now, now)
             loss = F.cross_entropy(logits, labels, label_smoothing=o["label_smoothing"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             step += 1
-    seconds = time.monotonic() - start
-    network.eval()
-    with torch.inference_mode():
-        batches = mnist.validation.images.split(500)
-        logits = torch.cat([network(to_float(images)) for images in batches])
-    right = (logits.argmax(dim=1) == mnist.validation.labels).double().mean().item()
-    return {
-        "configuration": json.dumps(configuration),
-        "seed": seed,
-        "validation_accuracy": round(100 * right, 2),
-        "validation_loss": round(F.cross_entropy(logits, mnist.validation.labels).item(), 5),
-        "seconds": round(seconds),
-    }
+            for average in averages.values():
+                average.update_parameters(network)
+    seconds = round(time.monotonic() - start)
+    results = {(): network} | {(decay,): average for decay, average in averages.items()}
+    return [
+        {"configuration": json.dumps(configuration | {"averages": decay}), "seed": seed}
+        | measure(result, mnist.validation)
+        | {"seconds": seconds}
+        for decay, result in results.items()
+    ]
 
 
 def main() -> None:
@@ -177,14 +218,14 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(START)}")
     OUTPUT.parent.mkdir(exist_ok=True)
     for seed in options.seeds:
-        row = run_trial(options.configuration, seed, options.data)
-        print(row)
+        rows = run_trial(options.configuration, seed, options.data)
+        print(*rows, sep="\n", flush=True)
         is_new = not OUTPUT.exists()
         with OUTPUT.open("a", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             if is_new:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from .checkpoint import checkpointed, get_random_states, set_random_states
 from .data import Split
 from .model import DigitClassifier, to_float
 from .progress import Progress, ProgressMeter
+from .runtime import keep_freed_memory
 
 
 class TrainingDiverged(RuntimeError):
@@ -124,6 +125,7 @@ def train(
 def start_training(model: DigitClassifier, config: TrainingConfig, batches: int) -> TrainingState:
     """Return the state before the first of `batches` steps an epoch: Adam, its learning rate's one
     cycle, and seeded generators (PyTorch's own, too, since dropout draws from them)."""
+    keep_freed_memory()
     torch.manual_seed(config.seed)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     optimizer = make_optimizer(model, config)

@@ -70,6 +70,44 @@ def test_pooling_and_relu_commute_in_values_and_gradients():
     assert torch.equal(ours[0], textbook[0]) and torch.equal(ours[1], textbook[1])
 
 
+@pytest.mark.parametrize("batch_normalisation", [False, True])
+def test_the_fast_layers_have_the_loss_and_the_gradients_of_the_plain_ones(
+    few, batch_normalisation
+):
+    """Pooling before ReLU, channels last, against ReLU before pooling in PyTorch's own layout.
+
+    With batch normalisation, which stands after the pooling, ReLU cannot come before it.
+    """
+    torch.manual_seed(0)
+    fast = DigitClassifier(batch_normalisation=batch_normalisation, dropout=(0, 0)).double()
+    w = {
+        name.removeprefix("layers."): weight.detach().clone().contiguous().requires_grad_()
+        for name, weight in fast.named_parameters()
+    }
+
+    def pooled(x, number):
+        if not batch_normalisation:
+            return F.max_pool2d(F.relu(x), 2)
+        weight, bias = w[f"{number}.weight"], w[f"{number}.bias"]
+        return F.relu(F.batch_norm(F.max_pool2d(x, 2), None, None, weight, bias, training=True))
+
+    images, labels = to_float(few.images[:96]).double(), few.labels[:96]
+    x = fast.layers[0](images)
+    x = pooled(F.conv2d(x, w["1.weight"], w["1.bias"], padding=2), 3)
+    x = pooled(F.conv2d(x, w["5.weight"], w["5.bias"]), 7)
+    x = F.relu(F.linear(x.flatten(1), w["11.weight"], w["11.bias"]))
+    plain_loss = F.cross_entropy(F.linear(x, w["14.weight"], w["14.bias"]), labels)
+    plain_loss.backward()
+
+    fast_loss = F.cross_entropy(fast(images), labels)
+    fast_loss.backward()
+    assert fast.layers[1](images).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(fast_loss, plain_loss, rtol=1e-12, atol=0)
+    for name, weight in fast.named_parameters():
+        expected = w[name.removeprefix("layers.")].grad
+        torch.testing.assert_close(weight.grad, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_probabilities_are_the_softmax_of_the_logits(model, images):
     probabilities = model.predict_proba(images)
     exponentials = model.predict_logits(images).exp()

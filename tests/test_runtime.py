@@ -1,10 +1,15 @@
+import ctypes
+import platform
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from mnist_helpers import describe_environment, seed_everything, select_device
+from mnist_helpers.runtime import keep_freed_memory
 
 
 def test_the_best_device_is_taken_when_none_is_named(monkeypatch):
@@ -47,6 +52,35 @@ def test_one_seed_gives_the_same_numbers_everywhere():
         return random.random(), np.random.random(), torch.rand(1).item()
 
     assert draw() == draw()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_used_again():
+    """In a process of its own, since an allocator cannot be set back."""
+    code = """
+import resource, torch
+from mnist_helpers.runtime import keep_freed_memory
+
+def page_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [torch.zeros(2_000_000) for _ in range(4)]  # 8 MB each
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = page_faults()
+keep_freed_memory()
+page_faults()
+print(first, page_faults())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    by_default, kept = map(int, run.stdout.split())
+    assert kept < by_default / 2
+
+
+def test_elsewhere_than_with_glibc_the_allocator_is_left_alone(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", None)  # calling it would raise
+    keep_freed_memory()
 
 
 def test_the_environment_names_torch_device_and_threads():
