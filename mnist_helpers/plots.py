@@ -1,9 +1,11 @@
-"""Every figure of the notebook. Each function returns a matplotlib Figure and saves nothing."""
+"""The figures of one training; each function returns a matplotlib Figure and saves nothing.
+
+Those of the tables in results/ are in charts.py.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -75,7 +77,7 @@ def training_curves(history: Sequence[EpochResult]) -> Figure:
     accuracy_axis.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     for axis in (loss_axis, accuracy_axis):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _tidy(axis)
+        tidy(axis)
     return figure
 
 
@@ -126,32 +128,8 @@ def reliability_diagram(evaluation: Evaluation) -> Figure:
     counts = table["share"] * len(evaluation.labels)
     counts_axis.bar(table["confidence"], counts, width=0.03, color=BLUE)
     counts_axis.set(yscale="log", ylabel="images", xlabel="probability of the answer (15 bins)")
-    _tidy(axis)
-    _tidy(counts_axis)
-    return figure
-
-
-def robustness(table: pd.DataFrame) -> Figure:
-    """Show accuracy against the strength of each damage, a line for each classifier."""
-    damages = table["damage"].unique()
-    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
-    axes = figure.subplots(3, -(-len(damages) // 3), sharey=True, squeeze=False)
-    for axis in axes.flat[len(damages) :]:
-        axis.axis("off")
-    for axis, damage in zip(axes.flat, damages, strict=False):
-        rows = table[table["damage"] == damage]
-        for (name, line), colour in zip(rows.groupby("variant"), (BLUE, ORANGE), strict=True):
-            style = {"color": colour, "marker": "o", "markersize": 3, "label": name}
-            axis.plot(line["strength"], line["accuracy"], **style)
-        axis.set(title=damage, xlabel=rows["unit"].iloc[0], ylim=(0, 103))
-        _tidy(axis)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("accuracy (%)")
-    names = {"final": "this network", "tutorials": "the tutorials' network"}
-    lines = axes.flat[0].lines
-    labels = [names[line.get_label()] for line in lines]
-    axes.flat[-1].legend(lines, labels, loc="center", frameon=False)
-    figure.suptitle("Accuracy on test images that get worse")
+    tidy(axis)
+    tidy(counts_axis)
     return figure
 
 
@@ -183,6 +161,6 @@ def _label_ends(axis) -> None:
         )
 
 
-def _tidy(axis) -> None:
+def tidy(axis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)

@@ -1,9 +1,12 @@
 """What several test files need. The data are fetched once, into the folder the notebook uses."""
 
+import io
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from mnist_helpers import MNIST, Split, load_mnist
 
@@ -30,3 +33,11 @@ def few(data) -> Split:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def drawn(figure: Figure) -> Figure:
+    """Draw the figure, and let any warning (a label that doesn't fit, say) be an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(io.BytesIO())
+    return figure

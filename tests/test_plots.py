@@ -1,13 +1,11 @@
-import io
-import warnings
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from mnist_helpers import EpochResult, Evaluation, plots
+
+from .conftest import drawn
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +21,6 @@ def evaluation(data):
 @pytest.fixture(scope="module")
 def history():
     return [EpochResult(1, 0.5, 0.9, 0.1, 0.95), EpochResult(2, 0.2, 0.95, 0.05, 0.98)]
-
-
-def drawn(figure: Figure) -> Figure:
-    """Draw the figure, and let any warning (a label that doesn't fit, say) be an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        figure.savefig(io.BytesIO())
-    return figure
 
 
 def texts(figure: Figure) -> list[str]:
@@ -85,12 +75,3 @@ def test_answers_say_label_answer_and_probability(data, evaluation):
 def test_the_reliability_diagram_says_the_calibration_error(evaluation):
     figure = drawn(plots.reliability_diagram(evaluation))
     assert any("expected calibration error 11.00 %" in text for text in texts(figure))
-
-
-def test_robustness_has_a_panel_for_each_damage_and_a_line_for_each_network():
-    variants = [("final", 0, 99), ("final", 1, 98), ("tutorials", 0, 99), ("tutorials", 1, 20)]
-    columns = ["variant", "strength", "accuracy"]
-    blur = pd.DataFrame(variants, columns=columns).assign(damage="blur", unit="pixels")
-    figure = drawn(plots.robustness(pd.concat([blur, blur.assign(damage="noise")])))
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["blur", "noise"]
-    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[99, 98], [99, 20]]

@@ -1,0 +1,131 @@
+"""The figures of the tables in results/: many trainings, damaged images, speed."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter
+from scipy import stats
+
+from .plots import BLUE, GREY, ORANGE, WIDTH, tidy
+
+
+def summarise(study: pd.DataFrame) -> pd.DataFrame:
+    """Return for each variant of the study the mean test accuracy in percent, the half width of its
+    95 % interval over the seeds (Student's t; NaN for one seed), and the number of seeds."""
+    accuracy = study.groupby("variant")["test_accuracy"]
+    seeds = accuracy.size()
+    half_width = accuracy.sem() * stats.t.ppf(0.975, (seeds - 1).clip(lower=1))
+    return pd.DataFrame({"mean": accuracy.mean(), "half width": half_width, "seeds": seeds})
+
+
+def variants(study: pd.DataFrame) -> Figure:
+    """Show every variant's test error, a small dot for each seed, and mean with 95 % interval;
+    sorted, with the final recipe as a line."""
+    summary = summarise(study).sort_values("mean")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.33 * len(summary)), layout="constrained")
+    axis = figure.subplots()
+    axis.axvline(100 - summary.loc["final", "mean"], color=BLUE, linewidth=1, linestyle="--")
+    for row, (name, line) in enumerate(summary.iterrows()):
+        colour = BLUE if name == "final" else ORANGE
+        errors = 100 - study.loc[study["variant"] == name, "test_accuracy"]
+        axis.plot(errors, [row] * len(errors), "o", color=GREY, markersize=3, alpha=0.5)
+        style = {"color": colour, "marker": "o", "capsize": 3}
+        axis.errorbar(100 - line["mean"], row, xerr=line["half width"], **style)
+        label = f"{line['mean']:.2f} %"
+        axis.annotate(label, (1.01, row), xycoords=("axes fraction", "data"), va="center")
+    names = [f"{name} ({line['seeds']:.0f})" for name, line in summary.iterrows()]
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xscale="log", xlabel="test error (%)", ylim=(-0.6, len(names) - 0.4))
+    _label_errors(axis.xaxis)
+    axis.set_title(
+        "Variants of the recipe (seeds): test error of each seed, mean and 95 % interval"
+    )
+    tidy(axis)
+    return figure
+
+
+def learning_curves(study: pd.DataFrame) -> Figure:
+    """Show test error against the number of training images, and against that of epochs."""
+    summary = summarise(study)
+    images = {1_000: "1,000 images", 6_000: "6,000 images", 20_000: "20,000 images"}
+    epochs = {1: "1 epoch", 3: "3 epochs"}
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    panels = [(images | {60_000: "final"}, "training images"), (epochs | {10: "final"}, "epochs")]
+    for axis, (points, label) in zip(axes, panels, strict=True):
+        lines = summary.reindex(points.values())
+        style = {"color": BLUE, "marker": "o", "capsize": 3}
+        axis.errorbar(list(points), 100 - lines["mean"], yerr=lines["half width"], **style)
+        for place, mean in zip(points, lines["mean"], strict=True):
+            offset = {"xytext": (4, 5), "textcoords": "offset points", "fontsize": 9}
+            axis.annotate(f"{mean:.2f} %", (place, 100 - mean), **offset)
+        axis.set(xscale="log", yscale="log", xlabel=label)
+        axis.xaxis.set_major_locator(FixedLocator(list(points)))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.margins(x=0.15)
+        tidy(axis)
+    axes[0].set_ylabel("test error (%)")
+    _label_errors(axes[0].yaxis)
+    figure.suptitle("More images, or more epochs: mean test error with 95 % interval, and accuracy")
+    return figure
+
+
+def speed(table: pd.DataFrame) -> Figure:
+    """Show how many times as fast as the usual idiom each contender trains: median and range of the
+    rounds' ratios, with the processor's limit as a line."""
+    speeds = table.pivot(index="round", columns="contender", values="images_per_second")
+    ratios = speeds.div(speeds["idiom"], axis=0)
+    names = {
+        "ours": "this project",
+        "tensor_dataset": "TensorDataset",
+        "idiom_2_workers": "usual idiom, 2 workers",
+        "idiom": "usual idiom",
+    }
+    figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
+    axis = figure.subplots()
+    for row, name in enumerate(reversed(names)):
+        ratio, colour = ratios[name], BLUE if name == "ours" else GREY
+        spread = [[ratio.median() - ratio.min()], [ratio.max() - ratio.median()]]
+        axis.barh(row, ratio.median(), color=colour, height=0.6, xerr=spread, capsize=3)
+        axis.annotate(f" {ratio.median():.1f}x", (ratio.max(), row), va="center")
+    limit = ratios["limit"].median()
+    axis.axvline(limit, color=ORANGE, linewidth=1.5)
+    text = f"the processor's limit, {limit:.1f}x "
+    axis.annotate(text, (limit, 0), color=ORANGE, ha="right", va="center")
+    axis.set_yticks(range(len(names)), list(reversed(names.values())))
+    axis.set(xlabel="images per second in training, as a multiple of the usual idiom's")
+    tidy(axis)
+    return figure
+
+
+def robustness(table: pd.DataFrame) -> Figure:
+    """Show accuracy against the strength of each damage, a line for each classifier."""
+    damages = table["damage"].unique()
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    axes = figure.subplots(3, -(-len(damages) // 3), sharey=True, squeeze=False)
+    for axis in axes.flat[len(damages) :]:
+        axis.axis("off")
+    for axis, damage in zip(axes.flat, damages, strict=False):
+        rows = table[table["damage"] == damage]
+        for (name, line), colour in zip(rows.groupby("variant"), (BLUE, ORANGE), strict=True):
+            style = {"color": colour, "marker": "o", "markersize": 3, "label": name}
+            axis.plot(line["strength"], line["accuracy"], **style)
+        axis.set(title=damage, xlabel=rows["unit"].iloc[0], ylim=(0, 103))
+        tidy(axis)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy (%)")
+    names = {"final": "this network", "tutorials": "the tutorials' network"}
+    lines = axes.flat[0].lines
+    labels = [names[line.get_label()] for line in lines]
+    axes.flat[-1].legend(lines, labels, loc="center", frameon=False)
+    figure.suptitle("Accuracy on test images that get worse")
+    return figure
+
+
+def _label_errors(axis) -> None:
+    """Label a logarithmic axis of errors at 1, 2 and 5, without powers of ten."""
+    low, high = axis.get_view_interval()
+    ticks = [step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
