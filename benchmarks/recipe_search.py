@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from mnist_helpers import augmentation, load_mnist
 from mnist_helpers.model import LocalNormalise, to_float
+from mnist_helpers.runtime import keep_freed_memory
 
 OUTPUT = Path(__file__).parent.parent / "results" / "search.csv"
 COLUMNS = ["configuration", "seed", "validation_accuracy", "validation_loss", "seconds"]
@@ -32,6 +33,8 @@ COLUMNS = ["configuration", "seed", "validation_accuracy", "validation_loss", "s
 START = {
     **{"kernel1": 3, "padding1": 1, "channels1": 32, "kernel2": 3, "padding2": 1, "channels2": 64},
     **{"hidden": 128, "dropout1": 0.1, "dropout2": 0.2, "drop_maps": False},
+    **{"pool1": 2, "pool2": 2},  # kernels; the stride is 2, and where they overlap, padding is 1
+    "both_stages": False,  # the first convolution's maps go to the hidden layer, too, pooled to 4x4
     "normalise": "dataset",  # or "local"; "signed" turns light on dark, too
     "deskew": False,  # centre each image and make it upright, by its moments
     "hidden_batch_normalisation": False,
@@ -83,9 +86,14 @@ class Network(nn.Module):
         side = (28 + 2 * o["padding1"] - o["kernel1"] + 1) // 2
         side = (side + 2 * o["padding2"] - o["kernel2"] + 1) // 2
         normalised = o["hidden_batch_normalisation"]
-        self.hidden = nn.Linear(o["channels2"] * side**2, o["hidden"], bias=not normalised)
+        features = o["channels2"] * side**2 + 16 * o["both_stages"] * o["channels1"]
+        self.hidden = nn.Linear(features, o["hidden"], bias=not normalised)
         self.normalise3 = nn.BatchNorm1d(o["hidden"]) if normalised else nn.Identity()
         self.output = nn.Linear(o["hidden"], 10)
+
+    @staticmethod
+    def pool(x: torch.Tensor, kernel: int) -> torch.Tensor:
+        return F.max_pool2d(x, kernel, stride=2, padding=(kernel - 1) // 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         o = self.options
@@ -98,10 +106,12 @@ class Network(nn.Module):
             x = x / (x.square().mean((1, 2, 3), keepdim=True).sqrt() + 0.02)
         if o["deskew"]:
             x = deskew(x)
-        x = F.relu(self.normalise1(F.max_pool2d(self.convolution1(x), 2)))
-        x = F.relu(self.normalise2(F.max_pool2d(self.convolution2(x), 2)))
+        x = first = F.relu(self.normalise1(self.pool(self.convolution1(x), o["pool1"])))
+        x = F.relu(self.normalise2(self.pool(self.convolution2(x), o["pool2"])))
         drop = F.dropout2d if o["drop_maps"] else F.dropout
         x = drop(x, o["dropout1"], self.training).flatten(1)
+        if o["both_stages"]:
+            x = torch.cat([x, F.adaptive_max_pool2d(first, 4).flatten(1)], dim=1)
         x = F.relu(self.normalise3(self.hidden(x)))
         return self.output(F.dropout(x, o["dropout2"], self.training))
 
@@ -155,6 +165,7 @@ def measure(network: Network, validation) -> dict:
 def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
     """Train with batches of 96, and return the row, and one more for each average."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     o = START | configuration
     mnist = load_mnist(data, validation_size=10_000)
     torch.manual_seed(seed)

@@ -20,22 +20,31 @@ class Distortion:
 
 
 def distort(
-    images: torch.Tensor, distortion: Distortion, generator: torch.Generator | None = None
+    images: torch.Tensor,
+    distortion: Distortion,
+    generator: torch.Generator | None = None,
+    *,
+    strength: float = 1.0,
 ) -> torch.Tensor:
     """Move each image [N, 1, H, W] by its own random amount, and degrade some of them.
 
-    `generator` is one of the images' device; None takes PyTorch's own.
+    `generator` is one of the images' device; None takes PyTorch's own. `strength` in [0, 1] makes
+    the moves smaller.
     """
-    moved = move(images, distortion, generator)
+    moved = move(images, distortion, generator, strength)
     return degrade(moved, distortion.degraded, generator)
 
 
 def move(
-    images: torch.Tensor, distortion: Distortion, generator: torch.Generator | None
+    images: torch.Tensor,
+    distortion: Distortion,
+    generator: torch.Generator | None,
+    strength: float = 1.0,
 ) -> torch.Tensor:
     """Rotate, shift, scale and shear each image by its own random amount, all of them at once."""
     count = len(images)
     draws = torch.rand(5, count, generator=generator, device=images.device) * 2 - 1
+    draws *= strength
     return affine(
         images,
         angle=draws[0] * math.radians(distortion.rotation),

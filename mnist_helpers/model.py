@@ -65,7 +65,7 @@ class DigitClassifier(nn.Module):
         # Pooling before ReLU gives what ReLU before pooling gives, at a quarter of the cost.
         self.layers = nn.Sequential(
             LocalNormalise(),
-            nn.Conv2d(1, channels[0], kernel_size=5, padding=2),
+            nn.Conv2d(1, channels[0], kernel_size=5),
             nn.MaxPool2d(2),
             normalise(channels[0]),
             nn.ReLU(),
@@ -75,7 +75,7 @@ class DigitClassifier(nn.Module):
             nn.ReLU(),
             nn.Dropout2d(dropout[0]),  # whole feature maps at a time
             nn.Flatten(),
-            nn.Linear(channels[1] * 5 * 5, 128),
+            nn.Linear(channels[1] * 4 * 4, 128),
             nn.ReLU(),
             nn.Dropout(dropout[1]),
             nn.Linear(128, 10),

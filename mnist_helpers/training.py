@@ -153,14 +153,22 @@ def train_epoch(
     state.model.train()
     totals = torch.zeros(2, device=state.model.device)  # losses and right answers, summed
     order = torch.randperm(len(training), generator=state.generator, device=totals.device)
+    batches = math.ceil(len(training) / config.batch_size)
     for batch, indices in enumerate(order.split(config.batch_size), start=1):
         images, labels = to_float(training.images[indices]), training.labels[indices]
         if config.distortion:
-            images = distort(images, config.distortion, state.generator)
+            strength = distortion_strength(state.schedule.last_epoch / (config.epochs * batches))
+            images = distort(images, config.distortion, state.generator, strength=strength)
         totals += training_step(state.model, state.optimizer, images, labels)
         state.schedule.step()
         meter(epoch, batch, totals, images=min(batch * config.batch_size, len(training)))
     return (totals / len(training)).tolist()
+
+
+def distortion_strength(progress: float) -> float:
+    """Return how far images are moved when this share of the training is done: as far as they may
+    be for 60 % of it, and then less and less, so that it ends with images as they are."""
+    return min(1.0, (1 - progress) / 0.4)
 
 
 def training_step(

@@ -92,6 +92,18 @@ def degraded(data, generator):
     return images, distort(images, replace(STILL, degraded=0.5), generator)
 
 
+def test_without_strength_nothing_moves(images, generator):
+    unmoved = distort(images, Distortion(degraded=0), generator, strength=0.0)
+    assert torch.allclose(unmoved, images, atol=1e-5)
+
+
+def test_half_the_strength_moves_half_as_far(images):
+    halved = Distortion(rotation=6, shift=1, scale=0.06, shear=0.075, degraded=0)
+    expected = distort(images, halved, torch.Generator().manual_seed(1))
+    found = distort(images, Distortion(degraded=0), torch.Generator().manual_seed(1), strength=0.5)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_the_share_that_is_degraded_is_the_one_asked_for(degraded):
     images, result = degraded
     changed = (result - images).abs().amax(dim=(1, 2, 3)) > 0.02

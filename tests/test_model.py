@@ -48,7 +48,7 @@ def test_the_forward_is_its_chain_of_functions(model, images):
     x = x - F.avg_pool2d(around, 11, stride=1)
     x = x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 0.02)
     x = x * x.pow(3).mean(dim=(1, 2, 3), keepdim=True).sign()
-    x = F.conv2d(x, w["1.weight"], w["1.bias"], padding=2)
+    x = F.conv2d(x, w["1.weight"], w["1.bias"])
     x = F.relu(normalise(F.max_pool2d(x, 2), "3"))
     x = F.conv2d(x, w["5.weight"], w["5.bias"])
     x = F.relu(normalise(F.max_pool2d(x, 2), "7"))
@@ -93,7 +93,7 @@ def test_the_fast_layers_have_the_loss_and_the_gradients_of_the_plain_ones(
 
     images, labels = to_float(few.images[:96]).double(), few.labels[:96]
     x = fast.layers[0](images)
-    x = pooled(F.conv2d(x, w["1.weight"], w["1.bias"], padding=2), 3)
+    x = pooled(F.conv2d(x, w["1.weight"], w["1.bias"]), 3)
     x = pooled(F.conv2d(x, w["5.weight"], w["5.bias"]), 7)
     x = F.relu(F.linear(x.flatten(1), w["11.weight"], w["11.bias"]))
     plain_loss = F.cross_entropy(F.linear(x, w["14.weight"], w["14.bias"]), labels)

@@ -103,6 +103,21 @@ def test_without_distortion_the_images_stay_as_they_are(few, monkeypatch):
     train(new_model(), few, few, TrainingConfig(epochs=1, distortion=None))
 
 
+def test_the_training_ends_with_images_as_they_are(few, monkeypatch):
+    strengths = []
+
+    def note(images, distortion, generator, *, strength):
+        strengths.append(strength)
+        return images
+
+    monkeypatch.setattr(training, "distort", note)
+    train(new_model(), few, few, TrainingConfig(epochs=10))  # of three batches
+    assert strengths[:19] == [1.0] * 19
+    falling = [strengths[18], *strengths[19:]]
+    assert all(later < earlier for earlier, later in zip(falling, falling[1:], strict=False))
+    assert strengths[24] == pytest.approx(0.5) and strengths[-1] == pytest.approx(1 / 12)
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.5, "10", None, True, float("nan")])
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])
 def test_a_count_that_is_none_is_refused(name, value):
