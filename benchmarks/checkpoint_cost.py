@@ -6,23 +6,16 @@ trains five epochs of the notebook's recipe, writes the checkpoint after each, p
 writes the seconds to results/checkpoint_cost.csv. The share counts, not the seconds.
 """
 
-import os
-import platform
-import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
-import pandas as pd
-import torch
+from report import ROOT, write_results
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from mnist_helpers import DigitClassifier, TrainingConfig, load_mnist, seed_everything, train_epoch
 from mnist_helpers.archive import write_archive
 from mnist_helpers.training import start_training
 
-ROOT = Path(__file__).parent.parent
 ROUNDS = 5
 
 
@@ -46,14 +39,9 @@ def main() -> None:
                     "epoch_seconds": round(trained - start, 3),
                     "checkpoint_seconds": round(written - trained, 4),
                     "share_percent": round(100 * (written - trained) / (trained - start), 3),
-                    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-                    "torch": torch.__version__,
-                    "date": date.today().isoformat(),
                 }
             )
-    table = pd.DataFrame(rows)
-    (ROOT / "results").mkdir(exist_ok=True)
-    table.to_csv(ROOT / "results" / "checkpoint_cost.csv", index=False)
+    table = write_results("checkpoint_cost", rows)
     print(table.to_string(index=False))
     share = table["share_percent"]
     print(f"A checkpoint costs {share.median():.2f} % of an epoch ({share.min()} to {share.max()})")

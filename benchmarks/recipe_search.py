@@ -12,21 +12,19 @@ import argparse
 import csv
 import json
 import math
-import sys
 import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from report import ROOT
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from mnist_helpers import augmentation, load_mnist
 from mnist_helpers.model import LocalNormalise, to_float
 from mnist_helpers.runtime import keep_freed_memory
 
-OUTPUT = Path(__file__).parent.parent / "results" / "search.csv"
+OUTPUT = ROOT / "results" / "search.csv"
 COLUMNS = ["configuration", "seed", "validation_accuracy", "validation_loss", "seconds"]
 
 # What a configuration changes. This is where the search began.

@@ -23,7 +23,7 @@ from mnist_helpers import (
     training,
 )
 
-ROUNDS = 7
+ROUNDS = 5
 WARM_UP, BATCHES, BATCH_SIZE = 10, 100, 96
 
 
