@@ -23,8 +23,7 @@ def main() -> None:
     training = load_mnist(ROOT / "data").train
     config = TrainingConfig()
     seed_everything(config.seed)
-    batches = -(-len(training) // config.batch_size)
-    state = start_training(DigitClassifier(), config, batches)
+    state = start_training(DigitClassifier(), config, len(training))
     rows = []
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:  # on the disk where it would be written
         for number in range(1, ROUNDS + 1):

@@ -94,7 +94,7 @@ def tensor_dataset(stopwatch: Stopwatch) -> None:
 def ours(stopwatch: Stopwatch) -> None:
     training = load_mnist(ROOT / "data").train
     config = TrainingConfig(batch_size=BATCH_SIZE)
-    state = start_training(DigitClassifier(), config, WARM_UP + BATCHES)
+    state = start_training(DigitClassifier(), config, IMAGES)
     some = Split(training.images[:IMAGES], training.labels[:IMAGES])
     train_epoch(state, some, config, lambda epoch, batch, totals, images: stopwatch(batch))
 

@@ -100,6 +100,7 @@ VARIANTS = {
     "3 epochs": Variant(config={"epochs": 3}),
     "batch of 384": Variant(config={"batch_size": 384}),
     "constant learning rate": Variant(config=CONSTANT),
+    "every image once": Variant(config={"hard_images": 0.0}),
     "no distortion": Variant(config={"distortion": None}),
     "no dropout": Variant(arguments={"dropout": (0.0, 0.0)}),
     "no batch normalisation": Variant(arguments={"batch_normalisation": False}),

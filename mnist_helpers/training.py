@@ -12,6 +12,7 @@ from torch.optim import lr_scheduler
 
 from .augmentation import Distortion, distort
 from .checkpoint import checkpointed, get_random_states, set_random_states
+from .curriculum import choose_images, distortion_strength
 from .data import Split
 from .model import DigitClassifier, to_float
 from .progress import Progress, ProgressMeter
@@ -30,6 +31,7 @@ class TrainingConfig:
     batch_size: int = 96
     learning_rate: float = 5e-3  # at the cycle's peak, 30 % of the way
     one_cycle: bool = True  # rise and fall (Smith and Topin 2018); otherwise it stays constant
+    hard_images: float = 0.5  # the share of an epoch's images that are drawn by their loss
     distortion: Distortion | None = Distortion()
     seed: int = 0
 
@@ -40,14 +42,17 @@ class TrainingConfig:
                 raise TypeError(f"{name} must be a number above 0, but it is {value!r}")
             if not 0 < value < math.inf:  # which a NaN is not either
                 raise ValueError(f"{name} must be a finite number above 0, but it is {value!r}")
+        if not 0 <= self.hard_images <= 1:
+            raise ValueError(f"hard_images must be from 0 to 1, but it is {self.hard_images!r}")
 
 
 @dataclass(frozen=True)
 class EpochResult:
     """One row of the history: mean losses per image in nats, accuracies in [0, 1].
 
-    The training figures are running averages over the epoch, of distorted images, with dropout;
-    the validation figures are taken after the epoch, on the images as they are, without dropout.
+    The training figures are running averages over the epoch, with dropout, of distorted images, the
+    hard ones more often than others; the validation figures are taken after the epoch, on the
+    images as they are, without dropout.
     """
 
     epoch: int
@@ -65,6 +70,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     schedule: lr_scheduler.LRScheduler
     generator: torch.Generator  # of the order of the images, and of their distortions
+    losses: torch.Tensor  # [N], of each training image so far: a moving average
     history: list[EpochResult] = field(default_factory=list)
 
     def state_dict(self) -> dict:
@@ -73,6 +79,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
+            "losses": self.losses,
             "random_states": get_random_states(self.model.device),
             "history": [astuple(result) for result in self.history],
         }
@@ -82,6 +89,7 @@ class TrainingState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
+        self.losses.copy_(state["losses"])
         set_random_states(state["random_states"], self.model.device)
         self.history = [EpochResult(*values) for values in state["history"]]
 
@@ -107,9 +115,10 @@ def train(
     written or another process is at the same training.
     """
     history = [] if history is None else history
-    state = start_training(model, config, batches := math.ceil(len(training) / config.batch_size))
+    state = start_training(model, config, len(training))
     with checkpointed(checkpoints, state, (config, training, validation)) as save:
         history += state.history
+        batches = math.ceil(len(training) / config.batch_size)
         meter = ProgressMeter(report, config.epochs, batches, resumed_after=len(state.history))
         training, validation = training.to(model.device), validation.to(model.device)
         for epoch in range(len(state.history) + 1, config.epochs + 1):
@@ -122,21 +131,22 @@ def train(
     return history
 
 
-def start_training(model: DigitClassifier, config: TrainingConfig, batches: int) -> TrainingState:
-    """Return the state before the first of `batches` steps an epoch: Adam, its learning rate's one
+def start_training(model: DigitClassifier, config: TrainingConfig, images: int) -> TrainingState:
+    """Return the state before the first step on so many images: Adam, its learning rate's one
     cycle, and seeded generators (PyTorch's own, too, since dropout draws from them)."""
     keep_freed_memory()
     torch.manual_seed(config.seed)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     optimizer = make_optimizer(model, config)
     if config.one_cycle:
-        steps = config.epochs * batches
+        steps = config.epochs * math.ceil(images / config.batch_size)
         schedule = lr_scheduler.OneCycleLR(
             optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
         )
     else:
         schedule = lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return TrainingState(model, optimizer, schedule, generator)
+    losses = torch.zeros(images, device=model.device)
+    return TrainingState(model, optimizer, schedule, generator, losses)
 
 
 def make_optimizer(model: DigitClassifier, config: TrainingConfig) -> torch.optim.Adam:
@@ -148,27 +158,25 @@ def make_optimizer(model: DigitClassifier, config: TrainingConfig) -> torch.opti
 def train_epoch(
     state: TrainingState, training: Split, config: TrainingConfig, meter: ProgressMeter
 ) -> list[float]:
-    """Train on every image once, in a random order; return mean loss and accuracy on the way."""
+    """Train on as many images as there are, in a random order; return mean loss and accuracy on the
+    way."""
     epoch = len(state.history) + 1
     state.model.train()
     totals = torch.zeros(2, device=state.model.device)  # losses and right answers, summed
-    order = torch.randperm(len(training), generator=state.generator, device=totals.device)
+    order = choose_images(state.losses, config.hard_images, state.generator)
     batches = math.ceil(len(training) / config.batch_size)
     for batch, indices in enumerate(order.split(config.batch_size), start=1):
         images, labels = to_float(training.images[indices]), training.labels[indices]
         if config.distortion:
             strength = distortion_strength(state.schedule.last_epoch / (config.epochs * batches))
             images = distort(images, config.distortion, state.generator, strength=strength)
-        totals += training_step(state.model, state.optimizer, images, labels)
+        losses, right = training_step(state.model, state.optimizer, images, labels)
+        totals += torch.stack([losses.sum(), right.sum()])
+        before = state.losses[indices]
+        state.losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * losses, losses)
         state.schedule.step()
         meter(epoch, batch, totals, images=min(batch * config.batch_size, len(training)))
     return (totals / len(training)).tolist()
-
-
-def distortion_strength(progress: float) -> float:
-    """Return how far images are moved when this share of the training is done: as far as they may
-    be for 60 % of it, and then less and less, so that it ends with images as they are."""
-    return min(1.0, (1 - progress) / 0.4)
 
 
 def training_step(
@@ -176,19 +184,18 @@ def training_step(
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,
     labels: torch.Tensor,
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Change the weights once, for float images [N, 1, 28, 28] and labels [N].
 
-    Returns the sum of the losses and the number of right answers, [2], on the device: nothing here
-    waits for it.
+    Returns each image's loss, and whether its answer was right, [N] each, on the device: nothing
+    here waits for it.
     """
     logits = model(images)
-    loss = F.cross_entropy(logits, labels)
+    losses = F.cross_entropy(logits, labels, reduction="none")
     optimizer.zero_grad()
-    loss.backward()
+    losses.mean().backward()
     optimizer.step()
-    right = (logits.argmax(dim=1) == labels).sum()
-    return torch.stack([loss.detach() * len(labels), right.float()])
+    return losses.detach(), logits.argmax(dim=1) == labels
 
 
 def measure(model: DigitClassifier, split: Split) -> list[float]:

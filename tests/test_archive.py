@@ -39,7 +39,7 @@ def test_what_was_written_is_read(path):
 
 def save_checkpoint(path):
     model = DigitClassifier(channels=(4, 4))
-    state = start_training(model, TrainingConfig(), batches=3)
+    state = start_training(model, TrainingConfig(), len(tiny_split()))
     train_epoch(state, tiny_split(), TrainingConfig(), lambda *progress, images: None)
     write_archive(path, "checkpoint", state.state_dict())
 

@@ -47,16 +47,18 @@ def test_two_epochs_on_two_thousand_images_teach_a_lot(data):
     assert history[-1].training_loss < history[0].training_loss
 
 
-def test_every_image_is_trained_on_once_an_epoch(few, monkeypatch):
+def test_without_a_choice_every_image_is_trained_on_once_an_epoch(few, monkeypatch):
     seen = []
 
     def step(model, optimizer, images, labels):
         optimizer.step()
         seen.append(images[:, 0].mul(255).round().byte())
-        return torch.stack([torch.tensor(3.0) * len(labels), torch.tensor(1.0)])
+        losses = torch.full((len(labels),), 3.0)
+        return losses, losses.cumsum(0) == 3  # the first of each batch is right
 
     monkeypatch.setattr(training, "training_step", step)
-    history = train(new_model(), few, few, TrainingConfig(epochs=2, distortion=None))
+    config = TrainingConfig(epochs=2, distortion=None, hard_images=0)
+    history = train(new_model(), few, few, config)
     assert [len(batch) for batch in seen] == [96, 96, 58] * 2
     for epoch in (seen[:3], seen[3:]):
         rows = torch.cat(epoch).flatten(1).tolist()
@@ -129,6 +131,30 @@ def test_a_count_that_is_none_is_refused(name, value):
 def test_a_learning_rate_that_is_none_is_refused(value):
     with pytest.raises((TypeError, ValueError), match=f"learning_rate must be .*{value!r}"):
         TrainingConfig(learning_rate=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(value):
+    with pytest.raises(ValueError, match=f"hard_images must be from 0 to 1, .*{value!r}"):
+        TrainingConfig(hard_images=value)
+
+
+def test_each_image_keeps_its_own_loss(few, monkeypatch):
+    """A moving average: of its brightness in the first epoch, and of twice that in the second."""
+    brightness = few.images.float().mean(dim=(1, 2)) / 255
+    epochs = iter([1.0] * 3 + [2.0] * 3)
+
+    def step(model, optimizer, images, labels):
+        losses = next(epochs) * images.mean(dim=(1, 2, 3))
+        optimizer.step()
+        return losses, losses > 0
+
+    monkeypatch.setattr(training, "training_step", step)
+    config = TrainingConfig(epochs=2, distortion=None, hard_images=0)
+    state = training.start_training(new_model(), config, len(few))
+    for expected in (brightness, 0.7 * brightness + 0.3 * 2 * brightness):
+        training.train_epoch(state, few, config, lambda *progress, images: None)
+        assert torch.allclose(state.losses, expected, rtol=1e-4)
 
 
 def test_a_learning_rate_that_is_much_too_high_stops_the_training(few):
