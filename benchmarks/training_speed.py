@@ -53,6 +53,7 @@ class UsualClassifier(nn.Module):
         self.bn2 = nn.BatchNorm2d(64)
         self.dropout1 = nn.Dropout(0.1)
         self.fc1 = nn.Linear(64 * 4 * 4, 128)
+        self.bn3 = nn.BatchNorm1d(128)
         self.dropout2 = nn.Dropout(0.2)
         self.fc2 = nn.Linear(128, 10)
 
@@ -60,7 +61,7 @@ class UsualClassifier(nn.Module):
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
         x = F.max_pool2d(F.relu(self.bn2(self.conv2(x))), 2)
         x = self.dropout1(x).flatten(1)
-        return self.fc2(self.dropout2(F.relu(self.fc1(x))))
+        return self.fc2(self.dropout2(F.relu(self.bn3(self.fc1(x)))))
 
 
 def train_as_usual(loader: DataLoader, stopwatch: Stopwatch) -> None:

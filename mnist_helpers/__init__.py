@@ -2,6 +2,7 @@
 
 from .archive import ArchiveError
 from .augmentation import Distortion, distort
+from .curriculum import choose_images
 from .data import MNIST, Split, load_mnist
 from .display import show_progress, show_source
 from .download import DataError, download_mnist
@@ -30,6 +31,7 @@ __all__ = [
     "Split",
     "TrainingConfig",
     "TrainingDiverged",
+    "choose_images",
     "describe_environment",
     "distort",
     "download_mnist",

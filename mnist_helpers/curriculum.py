@@ -1,4 +1,6 @@
-"""Which images an epoch shows, and how far it moves them."""
+"""Which images an epoch shows, in which batches, and how far it moves them."""
+
+import math
 
 import torch
 
@@ -20,6 +22,20 @@ def choose_images(
     hard = torch.multinomial((losses + 1e-3).sqrt(), count, generator=generator)
     chosen = torch.cat([hard, order[count:]])
     return chosen[torch.randperm(len(losses), generator=generator, device=losses.device)]
+
+
+def count_batches(images: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch: the last one may be shorter, but a lone last image
+    joins the batch before, since batch normalisation needs two. Raises ValueError for one image."""
+    if images < 2:
+        raise ValueError(f"A training needs at least two images, but there is {images}")
+    return math.ceil((images - 1) / batch_size)
+
+
+def split_into_batches(order: torch.Tensor, batch_size: int) -> tuple[torch.Tensor, ...]:
+    """Split indices [N] into the batches that `count_batches` counts."""
+    bounds = [batch * batch_size for batch in range(1, count_batches(len(order), batch_size))]
+    return order.tensor_split(bounds)
 
 
 def distortion_strength(progress: float) -> float:

@@ -76,6 +76,7 @@ class DigitClassifier(nn.Module):
             nn.Dropout2d(dropout[0]),  # whole feature maps at a time
             nn.Flatten(),
             nn.Linear(channels[1] * 4 * 4, 128),
+            nn.BatchNorm1d(128) if batch_normalisation else nn.Identity(),
             nn.ReLU(),
             nn.Dropout(dropout[1]),
             nn.Linear(128, 10),

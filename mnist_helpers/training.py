@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler
 
 from .augmentation import Distortion, distort
 from .checkpoint import checkpointed, get_random_states, set_random_states
-from .curriculum import choose_images, distortion_strength
+from .curriculum import choose_images, count_batches, distortion_strength, split_into_batches
 from .data import Split
 from .model import DigitClassifier, to_float
 from .progress import Progress, ProgressMeter
@@ -42,6 +42,8 @@ class TrainingConfig:
                 raise TypeError(f"{name} must be a number above 0, but it is {value!r}")
             if not 0 < value < math.inf:  # which a NaN is not either
                 raise ValueError(f"{name} must be a finite number above 0, but it is {value!r}")
+        if self.batch_size < 2:
+            raise ValueError("batch_size must be 2 or more, for batch normalisation, but it is 1")
         if not 0 <= self.hard_images <= 1:
             raise ValueError(f"hard_images must be from 0 to 1, but it is {self.hard_images!r}")
 
@@ -118,7 +120,7 @@ def train(
     state = start_training(model, config, len(training))
     with checkpointed(checkpoints, state, (config, training, validation)) as save:
         history += state.history
-        batches = math.ceil(len(training) / config.batch_size)
+        batches = count_batches(len(training), config.batch_size)
         meter = ProgressMeter(report, config.epochs, batches, resumed_after=len(state.history))
         training, validation = training.to(model.device), validation.to(model.device)
         for epoch in range(len(state.history) + 1, config.epochs + 1):
@@ -139,7 +141,7 @@ def start_training(model: DigitClassifier, config: TrainingConfig, images: int) 
     generator = torch.Generator(model.device).manual_seed(config.seed)
     optimizer = make_optimizer(model, config)
     if config.one_cycle:
-        steps = config.epochs * math.ceil(images / config.batch_size)
+        steps = config.epochs * count_batches(images, config.batch_size)
         schedule = lr_scheduler.OneCycleLR(
             optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False
         )
@@ -164,18 +166,21 @@ def train_epoch(
     state.model.train()
     totals = torch.zeros(2, device=state.model.device)  # losses and right answers, summed
     order = choose_images(state.losses, config.hard_images, state.generator)
-    batches = math.ceil(len(training) / config.batch_size)
-    for batch, indices in enumerate(order.split(config.batch_size), start=1):
+    batches = split_into_batches(order, config.batch_size)
+    shown = 0
+    for batch, indices in enumerate(batches, start=1):
         images, labels = to_float(training.images[indices]), training.labels[indices]
         if config.distortion:
-            strength = distortion_strength(state.schedule.last_epoch / (config.epochs * batches))
+            progress = state.schedule.last_epoch / (config.epochs * len(batches))
+            strength = distortion_strength(progress)
             images = distort(images, config.distortion, state.generator, strength=strength)
         losses, right = training_step(state.model, state.optimizer, images, labels)
         totals += torch.stack([losses.sum(), right.sum()])
         before = state.losses[indices]
         state.losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * losses, losses)
         state.schedule.step()
-        meter(epoch, batch, totals, images=min(batch * config.batch_size, len(training)))
+        shown += len(indices)
+        meter(epoch, batch, totals, images=shown)
     return (totals / len(training)).tolist()
 
 

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from mnist_helpers.curriculum import choose_images, distortion_strength
+from mnist_helpers.curriculum import (
+    choose_images,
+    count_batches,
+    distortion_strength,
+    split_into_batches,
+)
 
 LOSSES = torch.cat([torch.full((900,), 1e-4), torch.full((100,), 4.0)])
 
@@ -40,3 +45,19 @@ def test_the_choice_follows_the_generator():
 def test_images_are_moved_less_and_less_at_the_end():
     strengths = [distortion_strength(progress) for progress in (0, 0.3, 0.6, 0.7, 0.9, 1)]
     assert strengths == pytest.approx([1, 1, 1, 0.75, 0.25, 0])
+
+
+@pytest.mark.parametrize(
+    ("images", "sizes"),
+    [(250, [96, 96, 58]), (192, [96, 96]), (193, [96, 97]), (97, [97]), (2, [2]), (98, [96, 2])],
+)
+def test_a_lone_last_image_joins_the_batch_before(images, sizes):
+    batches = split_into_batches(torch.arange(images), 96)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(torch.cat(batches), torch.arange(images))
+    assert count_batches(images, 96) == len(sizes)
+
+
+def test_one_image_is_too_few():
+    with pytest.raises(ValueError, match="at least two images, but there is 1"):
+        count_batches(1, 96)

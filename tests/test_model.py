@@ -22,7 +22,7 @@ def model():
     torch.manual_seed(0)
     model = DigitClassifier()
     for layer in model.layers:  # statistics as after some training, not 0 and 1
-        if isinstance(layer, torch.nn.BatchNorm2d):
+        if isinstance(layer, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.5, 2)
             layer.weight.data.normal_()
@@ -52,8 +52,8 @@ def test_the_forward_is_its_chain_of_functions(model, images):
     x = F.relu(normalise(F.max_pool2d(x, 2), "3"))
     x = F.conv2d(x, w["5.weight"], w["5.bias"])
     x = F.relu(normalise(F.max_pool2d(x, 2), "7"))
-    x = F.relu(F.linear(x.reshape(30, -1), w["11.weight"], w["11.bias"]))
-    expected = F.linear(x, w["14.weight"], w["14.bias"])
+    x = F.linear(x.reshape(30, -1), w["11.weight"], w["11.bias"])
+    expected = F.linear(F.relu(normalise(x, "12")), w["15.weight"], w["15.bias"])
     assert torch.allclose(model.predict_logits(images), expected, atol=1e-5)
 
 
@@ -85,18 +85,22 @@ def test_the_fast_layers_have_the_loss_and_the_gradients_of_the_plain_ones(
         for name, weight in fast.named_parameters()
     }
 
+    def normalise(x, number):
+        weight, bias = w[f"{number}.weight"], w[f"{number}.bias"]
+        return F.batch_norm(x, None, None, weight, bias, training=True)
+
     def pooled(x, number):
         if not batch_normalisation:
             return F.max_pool2d(F.relu(x), 2)
-        weight, bias = w[f"{number}.weight"], w[f"{number}.bias"]
-        return F.relu(F.batch_norm(F.max_pool2d(x, 2), None, None, weight, bias, training=True))
+        return F.relu(normalise(F.max_pool2d(x, 2), number))
 
     images, labels = to_float(few.images[:96]).double(), few.labels[:96]
     x = fast.layers[0](images)
     x = pooled(F.conv2d(x, w["1.weight"], w["1.bias"]), 3)
     x = pooled(F.conv2d(x, w["5.weight"], w["5.bias"]), 7)
-    x = F.relu(F.linear(x.flatten(1), w["11.weight"], w["11.bias"]))
-    plain_loss = F.cross_entropy(F.linear(x, w["14.weight"], w["14.bias"]), labels)
+    x = F.linear(x.flatten(1), w["11.weight"], w["11.bias"])
+    x = F.relu(normalise(x, 12) if batch_normalisation else x)
+    plain_loss = F.cross_entropy(F.linear(x, w["15.weight"], w["15.bias"]), labels)
     plain_loss.backward()
 
     fast_loss = F.cross_entropy(fast(images), labels)

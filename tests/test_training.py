@@ -100,6 +100,12 @@ def test_a_single_step_is_a_training_too(few):
     assert len(train(new_model(), one, one, TrainingConfig(epochs=1))) == 1
 
 
+@pytest.mark.parametrize("count", [2, 97, 193])
+def test_any_number_of_images_above_one_can_be_trained_on(data, count):
+    some = Split(data.train.images[:count], data.train.labels[:count])
+    assert len(train(new_model(), some, some, TrainingConfig(epochs=2))) == 2
+
+
 def test_without_distortion_the_images_stay_as_they_are(few, monkeypatch):
     monkeypatch.setattr(training, "distort", None)  # calling it would raise
     train(new_model(), few, few, TrainingConfig(epochs=1, distortion=None))
@@ -131,6 +137,11 @@ def test_a_count_that_is_none_is_refused(name, value):
 def test_a_learning_rate_that_is_none_is_refused(value):
     with pytest.raises((TypeError, ValueError), match=f"learning_rate must be .*{value!r}"):
         TrainingConfig(learning_rate=value)
+
+
+def test_batches_of_one_image_are_refused():
+    with pytest.raises(ValueError, match="batch_size must be 2 or more"):
+        TrainingConfig(batch_size=1)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
