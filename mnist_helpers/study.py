@@ -107,7 +107,9 @@ VARIANTS = {
     "softmax before the loss": Variant(classifier=SoftmaxFirst),
     "half the channels": Variant(arguments={"channels": (16, 32)}),
     "double the channels": Variant(arguments={"channels": (64, 128)}, seeds=3),
-    "tutorials": Variant(config=CONSTANT | {"distortion": None}, classifier=TutorialClassifier),
+    "tutorials": Variant(
+        config=CONSTANT | {"distortion": None, "hard_images": 0.0}, classifier=TutorialClassifier
+    ),
 }
 
 
