@@ -93,7 +93,7 @@ def compiled() -> DigitClassifier:
 
 
 def without_distortion() -> DigitClassifier:
-    training.distort = lambda images, *_: images
+    training.distort = lambda images, *_, strength: images
     return DigitClassifier()
 
 

@@ -21,7 +21,14 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
-from mnist_helpers import DigitClassifier, TrainingConfig, load_mnist, seed_everything, train_epoch
+from mnist_helpers import (
+    DigitClassifier,
+    TrainingConfig,
+    charts,
+    load_mnist,
+    seed_everything,
+    train_epoch,
+)
 from mnist_helpers.data import Split
 from mnist_helpers.model import to_float
 from mnist_helpers.training import start_training, training_step
@@ -150,6 +157,7 @@ def main() -> None:
     for name in CONTENDERS:
         print(f"{name}: {speeds[name].median():,.0f} images/s", end="; ")
         print("ours is", median_and_range(speeds["ours"] / speeds[name]), "of it")
+    charts.speed(table).savefig(ROOT / "docs" / "speed.png", dpi=150)
     usual = speeds[["idiom", "idiom_2_workers", "tensor_dataset"]].max(axis=1)
     print("ours is", median_and_range(speeds["ours"] / usual), "of the fastest of the usual ways")
 

@@ -3,6 +3,12 @@
 import re
 import tomllib
 
+import pandas as pd
+import torch
+
+from mnist_helpers import charts
+from mnist_helpers.study import COLUMNS, VARIANTS
+
 from .conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -40,6 +46,31 @@ def test_the_readme_begins_with_the_two_commands():
     assert check.endswith("pytest\n")
     for block in blocks:
         assert block.startswith("python3 -m venv .venv && .venv/bin/pip install -r requirements")
+
+
+def test_the_study_is_of_the_present_recipes():
+    study = pd.read_csv(ROOT / "results" / "study.csv")
+    assert list(study.columns) == COLUMNS
+    assert not study.duplicated(["variant", "seed"]).any()
+    comparable = study[
+        study["torch"] == str(torch.__version__)
+    ]  # another may print layers otherwise
+    for variant, rows in comparable.groupby("variant"):
+        assert set(rows["recipe"]) == {VARIANTS[variant].recipe()}, variant
+
+
+def test_the_readme_says_what_the_study_measured():
+    final = charts.summarise(pd.read_csv(ROOT / "results" / "study.csv")).loc["final"]
+    assert final["seeds"] == 10
+    assert f"{final['mean']:.2f} % ± {final['half width']:.2f}" in README
+
+
+def test_the_readme_says_what_the_speed_benchmark_measured():
+    table = pd.read_csv(ROOT / "results" / "training_speed.csv")
+    speeds = table.pivot(index="round", columns="contender", values="images_per_second")
+    for contender in speeds:
+        ratio = (speeds[contender] / speeds["idiom"]).median()
+        assert f"| {ratio:.2f} |" in README, contender
 
 
 def test_no_file_of_the_package_is_long():
