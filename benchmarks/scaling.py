@@ -3,7 +3,7 @@ the classifier answers.
 
     python benchmarks/scaling.py
 
-Each point is a process of its own, and three rounds of all points are run. Images are random ones:
+Each point is a process of its own, and two rounds of all points are run. Images are random ones:
 the arithmetic is the same. Memory is what the process takes at its peak, less what it took when
 PyTorch was loaded.
 """
@@ -17,7 +17,7 @@ from report import in_own_process, write_results
 
 from mnist_helpers import DigitClassifier, Split, TrainingConfig, seed_everything, train
 
-ROUNDS = 3
+ROUNDS = 2
 BASE = {"images": 12_288, "epochs": 1, "batch_size": 96, "threads": 2}
 VARIED = {
     "images": [3_000, 7_500, 15_000, 30_000, 60_000],

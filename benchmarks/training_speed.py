@@ -33,7 +33,7 @@ from mnist_helpers.data import Split
 from mnist_helpers.model import to_float
 from mnist_helpers.training import start_training, training_step
 
-ROUNDS = 7
+ROUNDS = 5
 BATCH_SIZE = 96
 WARM_UP, BATCHES = 10, 100  # the first batches are not timed: workers start, caches fill
 IMAGES = (WARM_UP + BATCHES) * BATCH_SIZE

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 from tqdm import tqdm
 
 from .archive import digest
+from .augmentation import Distortion
+from .baselines import SoftmaxFirst, TutorialClassifier
 from .data import MNIST, Split, load_mnist
 from .download import download_mnist
 from .evaluation import evaluate
@@ -32,41 +33,6 @@ COLUMNS = [
     *("variant", "recipe", "seed", "validation_accuracy", "test_accuracy", "test_loss"),
     *("calibration_error", "train_seconds", "test_errors", "torch", "python", "processor"),
 ]
-
-
-class SoftmaxFirst(DigitClassifier):
-    """The frequent mistake: probabilities go where the loss expects logits."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return super().forward(images).softmax(dim=1)
-
-
-class Standardise(nn.Module):
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return (images - 0.1307) / 0.3081  # mean and deviation of the training set's pixels
-
-
-class TutorialClassifier(DigitClassifier):
-    """What tutorials build: ReLU before pooling, much dropout, and no batch normalisation."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            Standardise(),
-            nn.Conv2d(1, 32, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Dropout(0.25),
-            nn.Flatten(),
-            nn.Linear(64 * 7 * 7, 128),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(128, 10),
-        )
-        self.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -102,6 +68,7 @@ VARIANTS = {
     "constant learning rate": Variant(config=CONSTANT),
     "every image once": Variant(config={"hard_images": 0.0}),
     "no distortion": Variant(config={"distortion": None}),
+    "moved, not degraded": Variant(config={"distortion": Distortion(degraded=0.0)}),
     "no dropout": Variant(arguments={"dropout": (0.0, 0.0)}),
     "no batch normalisation": Variant(arguments={"batch_normalisation": False}),
     "softmax before the loss": Variant(classifier=SoftmaxFirst),

@@ -14,6 +14,7 @@ from distributed import Client, LocalCluster
 from filelock import FileLock
 
 from mnist_helpers import MNIST, Split, load_mnist, study
+from mnist_helpers.baselines import TutorialClassifier
 from mnist_helpers.study import VARIANTS, Variant, main, run_study
 
 from .conftest import ROOT
@@ -23,7 +24,7 @@ SMALL = {
     "final": Variant(images=300, config={"epochs": 1}, seeds=3),
     "tutorials": Variant(
         images=300, config=VARIANTS["tutorials"].config | {"epochs": 1},
-        classifier=study.TutorialClassifier, seeds=2,
+        classifier=TutorialClassifier, seeds=2,
     ),
 }  # fmt: skip
 TRIALS = [("final", 0), ("final", 1), ("final", 2), ("tutorials", 0), ("tutorials", 1)]
