@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 from scipy import stats
 
-from .plots import BLUE, GREY, ORANGE, WIDTH, tidy
+from .plots import BLUE, GREY, ORANGE, WIDTH, label_decades, tidy
 
 
 def summarise(study: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def variants(study: pd.DataFrame) -> Figure:
     names = [f"{name} ({line['seeds']:.0f})" for name, line in summary.iterrows()]
     axis.set_yticks(range(len(names)), names)
     axis.set(xscale="log", xlabel="test error (%)", ylim=(-0.6, len(names) - 0.4))
-    _label_errors(axis.xaxis)
+    label_decades(axis.xaxis)
     axis.set_title(
         "Variants of the recipe (seeds): test error of each seed, mean and 95 % interval"
     )
@@ -65,7 +65,7 @@ def learning_curves(study: pd.DataFrame) -> Figure:
         axis.margins(x=0.15)
         tidy(axis)
     axes[0].set_ylabel("test error (%)")
-    _label_errors(axes[0].yaxis)
+    label_decades(axes[0].yaxis)
     figure.suptitle("More images, or more epochs: mean test error with 95 % interval, and accuracy")
     return figure
 
@@ -120,12 +120,3 @@ def robustness(table: pd.DataFrame) -> Figure:
     axes.flat[-1].legend(lines, labels, loc="center", frameon=False)
     figure.suptitle("Accuracy on test images that get worse")
     return figure
-
-
-def _label_errors(axis) -> None:
-    """Label a logarithmic axis of errors at 1, 2 and 5, without powers of ten."""
-    low, high = axis.get_view_interval()
-    ticks = [step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())

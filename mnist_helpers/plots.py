@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
 from .data import Split
 from .evaluation import Evaluation
@@ -72,8 +72,7 @@ def training_curves(history: Sequence[EpochResult]) -> Figure:
     _label_ends(accuracy_axis)
     loss_axis.set(title="Loss", xlabel="epoch", ylabel="cross-entropy per image (nats)")
     loss_axis.set_yscale("log")
-    loss_axis.yaxis.set_major_formatter("{x:g}")
-    loss_axis.yaxis.set_minor_formatter("{x:g}")
+    label_decades(loss_axis.yaxis)
     accuracy_axis.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     for axis in (loss_axis, accuracy_axis):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -164,3 +163,12 @@ def _label_ends(axis) -> None:
 def tidy(axis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
+
+
+def label_decades(axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 in each decade, without powers of ten."""
+    low, high = axis.get_view_interval()
+    ticks = [step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
