@@ -48,8 +48,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep up to 1 GB that was freed for what is allocated next; elsewhere, do nothing.
 
     By default it returns large blocks to the system at once, which must then fill each page of the
-    next batch's activations with zeros again: some thousand page faults a step. The two parameters
-    are those of mallopt(3).
+    next batch's activations with zeros again, in a page fault each. The two parameters are those of
+    mallopt(3).
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
