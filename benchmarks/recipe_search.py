@@ -25,7 +25,7 @@ from mnist_helpers.model import LocalNormalise, to_float
 from mnist_helpers.runtime import keep_freed_memory
 
 OUTPUT = ROOT / "results" / "search.csv"
-COLUMNS = ["configuration", "seed", "validation_accuracy", "validation_loss", "seconds"]
+COLUMNS = ["configuration", "change", "seed", "validation_accuracy", "validation_loss", "seconds"]
 
 # What a configuration changes. This is where the search began.
 START = {
@@ -37,17 +37,45 @@ START = {
     "deskew": False,  # centre each image and make it upright, by its moments
     "hidden_batch_normalisation": False,
     **{"rotation": 12, "shift": 2, "scale": 0.12, "shear": 0.15},
+    "stretch": 0.0,  # natural logarithm of width over height
+    "stroke": 0.0,  # how far an image goes towards its 3x3 maximum (thicker) or minimum (thinner)
     **{"elastic": 0.0, "elastic_grid": 5},  # deviation in pixels of a grid's random displacements
     "degraded": 0.0,  # the share of images that is noisy, blurred, spotted or covered
     "ramp_down": 0.0,  # by how much the distortion shrinks over the last 40 % of the steps
     "ramp_degraded": False,  # whether the degraded share shrinks with it
     **{"learning_rate": 5e-3, "beta2": 0.999, "weight_decay": 0.0, "label_smoothing": 0.0},
     **{"epochs": 10, "warm_up": 0.3},
+    # The labels are mixed with what the network said of an image before (Kim et al. 2021): the
+    # share of that grows linearly to this, and at each sight it keeps this part of what it was.
+    **{"remember": 0.0, "memory_decay": 0.5},
+    "floor": 0.0,  # the learning rate stays above this share of its peak after the warm-up
     # From the second epoch on, this share of the images that an epoch shows is drawn with a
     # probability in proportion to (mean loss so far) ** importance_power: hard ones come oftener.
     **{"importance": 0.0, "importance_power": 0.5},
+    # Sharpness-aware minimisation (Foret et al. 2021): the gradient is taken this far uphill, at
+    # the price of a second forward and backward pass a step.
+    "uphill": 0.0,
+    # From the middle of the training on, images whose mean loss so far is above this are left out.
+    "denied": 0.0,
+    # So many networks learn side by side, each from the labels and from what the others answer
+    # (Zhang et al. 2018); each is measured alone, and written as its own row.
+    "peers": 1,
     "averages": [],  # decays of weight averages, each measured, too, and written as its own row
 }
+
+# The recipe that was chosen.
+FINAL = {
+    **{"kernel1": 5, "padding1": 0, "kernel2": 5, "padding2": 0, "normalise": "signed"},
+    **{"hidden_batch_normalisation": True, "drop_maps": True},
+    **{"degraded": 0.5, "ramp_down": 1.0, "importance": 0.5},
+}
+
+
+def change(configuration: dict) -> str:
+    """Return in words how a configuration differs from the recipe that was chosen."""
+    options, chosen = START | configuration, START | FINAL
+    differences = [f"{name} {options[name]}" for name in START if options[name] != chosen[name]]
+    return ", ".join(differences) or "none"
 
 
 def deskew(images: torch.Tensor) -> torch.Tensor:
@@ -81,13 +109,17 @@ class Network(nn.Module):
             o["channels1"], o["channels2"], o["kernel2"], padding=o["padding2"], bias=False
         )
         self.normalise2 = nn.BatchNorm2d(o["channels2"])
-        side = (28 + 2 * o["padding1"] - o["kernel1"] + 1) // 2
-        side = (side + 2 * o["padding2"] - o["kernel2"] + 1) // 2
+        side = self.pooled(28 + 2 * o["padding1"] - o["kernel1"] + 1, o["pool1"])
+        side = self.pooled(side + 2 * o["padding2"] - o["kernel2"] + 1, o["pool2"])
         normalised = o["hidden_batch_normalisation"]
         features = o["channels2"] * side**2 + 16 * o["both_stages"] * o["channels1"]
         self.hidden = nn.Linear(features, o["hidden"], bias=not normalised)
         self.normalise3 = nn.BatchNorm1d(o["hidden"]) if normalised else nn.Identity()
         self.output = nn.Linear(o["hidden"], 10)
+
+    @staticmethod
+    def pooled(side: int, kernel: int) -> int:
+        return (side + 2 * ((kernel - 1) // 2) - kernel) // 2 + 1
 
     @staticmethod
     def pool(x: torch.Tensor, kernel: int) -> torch.Tensor:
@@ -125,19 +157,42 @@ def displace(
     return F.grid_sample(images, grid + fine.permute(0, 2, 3, 1), align_corners=False)
 
 
+def stretch(images: torch.Tensor, bound: float, generator: torch.Generator) -> torch.Tensor:
+    """Make each image wider and lower, or narrower and higher."""
+    logarithm = (torch.rand(len(images), generator=generator) * 2 - 1) * bound / 2
+    zero = torch.zeros(len(images))
+    maps = torch.stack([logarithm.exp(), zero, zero, zero, (-logarithm).exp(), zero], 1)
+    grid = F.affine_grid(maps.view(-1, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def change_strokes(images: torch.Tensor, bound: float, generator: torch.Generator) -> torch.Tensor:
+    amount = ((torch.rand(len(images), generator=generator) * 2 - 1) * bound).view(-1, 1, 1, 1)
+    thicker = F.max_pool2d(images, 3, stride=1, padding=1)
+    thinner = -F.max_pool2d(-images, 3, stride=1, padding=1)
+    changed = torch.where(amount > 0, thicker, thinner)
+    return images.lerp(changed, amount.abs().expand_as(images))
+
+
 def distort(
     images: torch.Tensor, o: dict, progress: float, generator: torch.Generator
 ) -> torch.Tensor:
     strength = 1 - o["ramp_down"] * max(0.0, (progress - 0.6) / 0.4)
     bounds = {name: strength * o[name] for name in ("rotation", "shift", "scale", "shear")}
     images = augmentation.move(images, augmentation.Distortion(**bounds), generator)
+    if o["stretch"]:
+        images = stretch(images, strength * o["stretch"], generator)
+    if o["stroke"]:
+        images = change_strokes(images, strength * o["stroke"], generator)
     if o["elastic"]:
         images = displace(images, strength * o["elastic"], o["elastic_grid"], generator)
     share = o["degraded"] * (strength if o["ramp_degraded"] else 1)
     return augmentation.degrade(images, share, generator)
 
 
-def choose_images(o: dict, losses: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def choose_images(
+    o: dict, losses: torch.Tensor, generator: torch.Generator, leave_out: bool
+) -> torch.Tensor:
     """Return an epoch's images in random order, as many as there are; `losses` [N] may be zero."""
     count = len(losses)
     order = torch.randperm(count, generator=generator)
@@ -145,6 +200,12 @@ def choose_images(o: dict, losses: torch.Tensor, generator: torch.Generator) -> 
     if not drawn or not losses.any():
         return order
     weights = losses.pow(o["importance_power"])
+    if leave_out:
+        denied = losses > o["denied"]
+        print("left out:", denied.sum().item(), flush=True)
+        weights[denied] = 0
+        trusted = order[~denied[order]]
+        order = torch.cat([trusted[: count - len(trusted)], trusted])
     hard = torch.multinomial(weights, drawn, generator=generator)
     both = torch.cat([order[drawn:], hard])
     return both[torch.randperm(count, generator=generator)]
@@ -160,6 +221,25 @@ def measure(network: Network, validation) -> dict:
     return {"validation_accuracy": round(100 * right, 2), "validation_loss": round(loss, 5)}
 
 
+def take_gradient_uphill(network: Network, images, labels, o: dict) -> None:
+    """Replace the gradients by those at the place `uphill` along them."""
+    weights = list(network.parameters())
+    gradients = [weight.grad for weight in weights]
+    length = torch.stack(torch._foreach_norm(gradients)).norm() + 1e-12
+    steps = torch._foreach_mul(gradients, (o["uphill"] / length).item())
+    layers = [network.normalise1, network.normalise2, network.normalise3]
+    with torch.no_grad():
+        torch._foreach_add_(weights, steps)
+    for layer in layers:
+        layer.momentum = 0.0  # their statistics were taken in the first pass
+    network.zero_grad()
+    F.cross_entropy(network(images), labels, label_smoothing=o["label_smoothing"]).backward()
+    for layer in layers:
+        layer.momentum = 0.1
+    with torch.no_grad():
+        torch._foreach_sub_(weights, steps)
+
+
 def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
     """Train with batches of 96, and return the row, and one more for each average."""
     torch.set_num_threads(1)
@@ -168,9 +248,10 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
     mnist = load_mnist(data, validation_size=10_000)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + 1_000)
-    network = Network(o).to(memory_format=torch.channels_last)
+    peers = nn.ModuleList([Network(o) for _ in range(o["peers"])])
+    network = peers.to(memory_format=torch.channels_last)[0]
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        peers.parameters(),
         lr=o["learning_rate"],
         betas=(0.9, o["beta2"]),
         weight_decay=o["weight_decay"],
@@ -189,31 +270,57 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
         for decay in o["averages"]
     }
     losses = torch.zeros(len(mnist.train))  # of each image, averaged over the epochs
+    memory = torch.zeros(len(mnist.train), 10)
     start, step = time.monotonic(), 0
-    for _ in range(o["epochs"]):
-        network.train()
-        for indices in choose_images(o, losses, generator).split(96):
+    for epoch in range(o["epochs"]):
+        peers.train()
+        leave_out = o["denied"] > 0 and epoch >= o["epochs"] / 2
+        for indices in choose_images(o, losses, generator, leave_out).split(96):
             images, labels = to_float(mnist.train.images[indices]), mnist.train.labels[indices]
-            logits = network(distort(images, o, step / steps, generator))
+            distorted = distort(images, o, step / steps, generator)
+            logits = network(distorted)
             if o["importance"]:
                 now = F.cross_entropy(logits.detach(), labels, reduction="none") + 1e-3
                 before = losses[indices]
                 losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * now, now)
             loss = F.cross_entropy(logits, labels, label_smoothing=o["label_smoothing"])
+            answers = [logits.softmax(dim=1).detach()]
+            for peer in peers[1:]:
+                others = peer(distorted)
+                loss = loss + F.cross_entropy(others, labels) + F.cross_entropy(others, answers[0])
+                answers.append(others.softmax(dim=1).detach())
+            if len(peers) > 1:
+                loss = loss + F.cross_entropy(logits, torch.stack(answers[1:]).mean(dim=0))
+            if o["remember"]:
+                target = F.one_hot(labels, 10).float()
+                said, old = logits.detach().softmax(dim=1), memory[indices]
+                known = (old.sum(dim=1, keepdim=True) > 0).float()
+                share = known * o["remember"] * step / steps
+                loss = F.cross_entropy(logits, target.lerp(old, share.expand_as(old)))
+                keep = known * o["memory_decay"]
+                memory[indices] = said.lerp(old, keep.expand_as(old))
             optimizer.zero_grad()
             loss.backward()
+            if o["uphill"]:
+                take_gradient_uphill(network, distorted, labels, o)
             optimizer.step()
             schedule.step()
             step += 1
+            if step > o["warm_up"] * steps:
+                for group in optimizer.param_groups:
+                    group["lr"] = max(group["lr"], o["floor"] * o["learning_rate"])
             for average in averages.values():
                 average.update_parameters(network)
     seconds = round(time.monotonic() - start)
-    results = {(): network} | {(decay,): average for decay, average in averages.items()}
+    results = [(network, {"averages": []})]
+    results += [(average, {"averages": [decay]}) for decay, average in averages.items()]
+    results += [(peer, {"averages": [], "peer": number}) for number, peer in enumerate(peers)][1:]
     return [
-        {"configuration": json.dumps(configuration | {"averages": decay}), "seed": seed}
+        {"configuration": json.dumps(configuration | what), "change": change(configuration | what)}
+        | {"seed": seed}
         | measure(result, mnist.validation)
         | {"seconds": seconds}
-        for decay, result in results.items()
+        for result, what in results
     ]
 
 
