@@ -72,9 +72,17 @@ def affine(
     cosine, sine = angle.cos() / magnification, angle.sin() / magnification
     shift_x, shift_y = shift[0] * (2 / width), shift[1] * (2 / height)  # a width is 2 units there
     rows = [cosine, cosine * shear - sine, shift_x, sine, sine * shear + cosine, shift_y]
-    maps = torch.stack(rows, dim=1).view(len(images), 2, 3)
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    maps = torch.stack(rows).view(2, 3, len(images), 1, 1)
+    # F.affine_grid would give this grid [2, N, H, W], too, but by a matrix product for each image.
+    x, y = _centres(width, images.device), _centres(height, images.device).view(height, 1)
+    grid = maps[:, 0] * x + (maps[:, 1] * y + maps[:, 2])
+    grid = grid.permute(1, 2, 3, 0)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def _centres(size: int, device: torch.device) -> torch.Tensor:
+    """The centres of so many pixels that together reach from -1 to 1."""
+    return (2 * torch.arange(size, device=device) + 1) / size - 1
 
 
 def degrade(images: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:

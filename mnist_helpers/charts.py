@@ -7,6 +7,14 @@ from scipy import stats
 
 from .plots import BLUE, GREY, ORANGE, WIDTH, label_decades, tidy
 
+# How many training images the study's variants were shown.
+TRAINING_IMAGES = {
+    1_000: "1,000 images",
+    6_000: "6,000 images",
+    20_000: "20,000 images",
+    60_000: "final",
+}
+
 
 def summarise(study: pd.DataFrame) -> pd.DataFrame:
     """Return for each variant of the study the mean test accuracy in percent, the half width of its
@@ -46,11 +54,10 @@ def variants(study: pd.DataFrame) -> Figure:
 def learning_curves(study: pd.DataFrame) -> Figure:
     """Show test error against the number of training images, and against that of epochs."""
     summary = summarise(study)
-    images = {1_000: "1,000 images", 6_000: "6,000 images", 20_000: "20,000 images"}
-    epochs = {1: "1 epoch", 3: "3 epochs"}
+    epochs = {1: "1 epoch", 3: "3 epochs", 10: "final"}
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    panels = [(images | {60_000: "final"}, "training images"), (epochs | {10: "final"}, "epochs")]
+    panels = [(TRAINING_IMAGES, "training images"), (epochs, "epochs")]
     for axis, (points, label) in zip(axes, panels, strict=True):
         lines = summary.reindex(points.values())
         style = {"color": BLUE, "marker": "o", "capsize": 3}

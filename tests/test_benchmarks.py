@@ -1,15 +1,18 @@
 """That the benchmarks still run, on a few batches; what they measure is in results/."""
 
+import json
 import sys
 
+import pandas as pd
 import pytest
 import torch
 
-from mnist_helpers import Split, TrainingConfig, training
+from mnist_helpers import MNIST, Split, TrainingConfig, training
 
 from .conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import recipe_search
 import scaling
 import step_choices
 import time_to_accuracy
@@ -60,3 +63,22 @@ def test_a_training_of_any_size_is_a_point_of_the_scaling():
     assert point["images_per_second"] > 0 and point["peak_megabytes"] >= 0
     assert scaling.answer_point(1)["seconds"] > 0
     assert TrainingConfig().batch_size == scaling.BASE["batch_size"]
+
+
+def test_the_searchs_table_says_what_each_configuration_changes():
+    trials = pd.read_csv(ROOT / "results" / "search.csv", keep_default_na=False)
+    assert list(trials.columns) == recipe_search.COLUMNS
+    for configuration, change in zip(trials["configuration"], trials["change"], strict=True):
+        assert recipe_search.change(json.loads(configuration)) == change
+    assert recipe_search.change(recipe_search.FINAL) == "none"
+    assert recipe_search.change(recipe_search.FINAL | {"uphill": 0.1}) == "uphill 0.1"
+
+
+@pytest.mark.parametrize("change", [{}, {"uphill": 0.05}, {"peers": 2}, {"averages": [0.9]}])
+def test_a_trial_of_the_search_learns(data, monkeypatch, change):
+    parts = [Split(part.images[:960], part.labels[:960]) for part in (data.train, data.validation)]
+    few = MNIST(*parts, data.test)
+    monkeypatch.setattr(recipe_search, "load_mnist", lambda *_, validation_size: few)
+    rows = recipe_search.run_trial(recipe_search.FINAL | {"epochs": 2} | change, 0, "")
+    assert len(rows) == 1 + bool({"peers", "averages"} & set(change))
+    assert all(row["validation_accuracy"] > 60 for row in rows)
