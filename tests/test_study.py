@@ -92,7 +92,8 @@ def test_every_trial_has_its_row(whole):
         assert list(row) == study.COLUMNS
         assert 10 < float(row["test_accuracy"]) < 100 and float(row["train_seconds"]) > 0
         errors = row["test_errors"].split()
-        assert float(row["test_accuracy"]) == pytest.approx(100 - 100 * len(errors) / 320, abs=0.005)
+        right = 100 - 100 * len(errors) / 320
+        assert float(row["test_accuracy"]) == pytest.approx(right, abs=0.005)
 
 
 def test_all_60000_images_leave_no_validation_accuracy(data, monkeypatch):
