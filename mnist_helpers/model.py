@@ -98,7 +98,7 @@ class DigitClassifier(nn.Module):
         """
         check_images(images)
         with evaluating(self):
-            batches = images.split(100)  # so that a batch's maps fit into the processor's cache
+            batches = images.split(100)  # larger batches need more memory, and are slower
             return torch.cat([self(to_float(batch.to(self.device))) for batch in batches])
 
     def predict_proba(self, images: torch.Tensor) -> torch.Tensor:
