@@ -4,8 +4,8 @@ could do at all.
     python benchmarks/training_speed.py
 
 The contenders train the same network with batches of 96, in turn and each in a process of its own,
-for several rounds; the ratios within a round count. `limit` is the arithmetic of a step at the rate
-of a large matrix product.
+for several rounds; the ratios within a round count. `limit` is the arithmetic of a step as it is
+usually written, with direct convolutions, at the rate of a large matrix product.
 """
 
 import statistics
@@ -108,8 +108,8 @@ def ours(stopwatch: Stopwatch) -> None:
 
 
 def operations_of_an_image() -> float:
-    """Count the floating-point operations of a training step, for each image."""
-    model = DigitClassifier()
+    """Count the floating-point operations of the usual training step, for each image."""
+    model = UsualClassifier()
     optimizer = torch.optim.Adam(model.parameters())
     images, labels = torch.zeros(BATCH_SIZE, 1, 28, 28), torch.zeros(BATCH_SIZE, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from . import fourier
 from .archive import ArchiveError, read_archive, write_archive
 from .data import check_images
 
@@ -69,7 +70,7 @@ class DigitClassifier(nn.Module):
             nn.MaxPool2d(2),
             normalise(channels[0]),
             nn.ReLU(),
-            nn.Conv2d(channels[0], channels[1], kernel_size=5),
+            fourier.Conv2d(channels[0], channels[1], kernel_size=5),
             nn.MaxPool2d(2),
             normalise(channels[1]),
             nn.ReLU(),
