@@ -3,7 +3,7 @@
 A convolution with a kernel of 5 x 5 multiplies and adds 25 times for each pair of channels and each
 output pixel. The discrete Fourier transform turns it into one complex product for each frequency
 (the convolution theorem), which a real image of 12 x 12 has 72 of: with 32 and 64 channels, that is
-about a third of the arithmetic, the transforms included.
+about a quarter of the arithmetic, the transforms included.
 """
 
 from functools import lru_cache
