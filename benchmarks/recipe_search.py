@@ -10,9 +10,11 @@ same options but other random draws; a row without seconds was halted in between
 
 import argparse
 import csv
+import functools
 import json
 import math
 import time
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,7 @@ from report import ROOT
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mnist_helpers import augmentation, load_mnist
+from mnist_helpers import augmentation, fourier, load_mnist
 from mnist_helpers.model import LocalNormalise, to_float
 from mnist_helpers.runtime import keep_freed_memory
 
@@ -31,8 +33,18 @@ COLUMNS = ["configuration", "change", "seed", "validation_accuracy", "validation
 START = {
     **{"kernel1": 3, "padding1": 1, "channels1": 32, "kernel2": 3, "padding2": 1, "channels2": 64},
     **{"hidden": 128, "dropout1": 0.1, "dropout2": 0.2, "drop_maps": False},
-    **{"pool1": 2, "pool2": 2},  # kernels; the stride is 2, and where they overlap, padding is 1
+    **{"maxout1": 1, "maxout2": 1},  # the largest of so many channels is kept (Goodfellow 2013)
+    **{"pool1": 2, "pool2": 2},  # kernels, as far apart as they are wide, but 3: that has stride 2
+    "circular2": 0,  # so many pixels of the other side continue the second convolution's images
+    "views": "image",  # or "deskewed", or "shadows", beside the image as more channels
+    "gate": 0,  # maps are scaled by what so many hidden units make of their means (Hu et al. 2018)
+    "second_hidden": 0,  # units of a second hidden layer
+    "output_batch_normalisation": False,
+    **{"normalise_before_pooling": False, "momentum": 0.1},  # of the batch normalisation's averages
+    "margin": 0.0,  # what the true digit's logit must be ahead by (Wang et al. 2018)
+    "sampling": "bilinear",  # how moved images are interpolated; or "bicubic"
     "both_stages": False,  # the first convolution's maps go to the hidden layer, too, pooled to 4x4
+    "deep": False,  # five convolutions instead of two, to see what more depth would give
     "normalise": "dataset",  # or "local"; "signed" turns light on dark, too
     "deskew": False,  # centre each image and make it upright, by its moments
     "hidden_batch_normalisation": False,
@@ -41,14 +53,17 @@ START = {
     "stroke": 0.0,  # how far an image goes towards its 3x3 maximum (thicker) or minimum (thinner)
     **{"elastic": 0.0, "elastic_grid": 5},  # deviation in pixels of a grid's random displacements
     "degraded": 0.0,  # the share of images that is noisy, blurred, spotted or covered
-    "ramp_down": 0.0,  # by how much the distortion shrinks over the last 40 % of the steps
+    "ramp_down": 0.0,  # by how much the distortion shrinks over the last steps
+    "ramp_start": 0.6,  # after which share of them
     "ramp_degraded": False,  # whether the degraded share shrinks with it
-    **{"learning_rate": 5e-3, "beta2": 0.999, "weight_decay": 0.0, "label_smoothing": 0.0},
-    **{"epochs": 10, "warm_up": 0.3},
+    **{"learning_rate": 5e-3, "annealing": "cos", "epochs": 10, "warm_up": 0.3},
+    **{"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0, "label_smoothing": 0.0},
     # The labels are mixed with what the network said of an image before (Kim et al. 2021): the
     # share of that grows linearly to this, and at each sight it keeps this part of what it was.
     **{"remember": 0.0, "memory_decay": 0.5},
     "floor": 0.0,  # the learning rate stays above this share of its peak after the warm-up
+    "views_a_batch": 1,  # so many distorted versions of an image stand in a batch of 96 in all
+    "mixup": 0.0,  # a batch is mixed with itself in a proportion of Beta(m, m) (Zhang et al. 2018)
     # From the second epoch on, this share of the images that an epoch shows is drawn with a
     # probability in proportion to (mean loss so far) ** importance_power: hard ones come oftener.
     **{"importance": 0.0, "importance_power": 0.5},
@@ -95,35 +110,79 @@ def deskew(images: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
+def shadows(images: torch.Tensor) -> torch.Tensor:
+    """Return what lies behind ink, seen from the left, the right, above and below, [N, 4, H, W]."""
+    ink = (images / 2).clamp(0, 1)
+    views = []
+    for dimension in (3, 2):
+        views.append(ink.cummax(dimension).values)
+        views.append(ink.flip(dimension).cummax(dimension).values.flip(dimension))
+    return torch.cat(views, dim=1)
+
+
+def largest(maps: torch.Tensor, count: int) -> torch.Tensor:
+    """Return of each `count` channels the largest value."""
+    return maps.unflatten(1, (-1, count)).amax(2) if count > 1 else maps
+
+
 class Network(nn.Module):
     def __init__(self, options: dict):
         super().__init__()
         self.options = options
         o = options
         self.local = LocalNormalise()
+        views = {"image": 1, "deskewed": 2, "shadows": 5}[o["views"]]
         self.convolution1 = nn.Conv2d(
-            1, o["channels1"], o["kernel1"], padding=o["padding1"], bias=False
+            views, o["channels1"] * o["maxout1"], o["kernel1"], padding=o["padding1"], bias=False
         )
         self.normalise1 = nn.BatchNorm2d(o["channels1"])
-        self.convolution2 = nn.Conv2d(
-            o["channels1"], o["channels2"], o["kernel2"], padding=o["padding2"], bias=False
-        )
+        channels2 = o["channels2"] * o["maxout2"]
+        if o["padding2"]:
+            self.convolution2 = nn.Conv2d(
+                o["channels1"], channels2, o["kernel2"], padding=o["padding2"], bias=False
+            )
+        else:
+            self.convolution2 = fourier.Conv2d(o["channels1"], channels2, o["kernel2"])
         self.normalise2 = nn.BatchNorm2d(o["channels2"])
         side = self.pooled(28 + 2 * o["padding1"] - o["kernel1"] + 1, o["pool1"])
-        side = self.pooled(side + 2 * o["padding2"] - o["kernel2"] + 1, o["pool2"])
+        margin = 2 * o["padding2"] + 2 * o["circular2"]
+        side = self.pooled(side + margin - o["kernel2"] + 1, o["pool2"])
         normalised = o["hidden_batch_normalisation"]
         features = o["channels2"] * side**2 + 16 * o["both_stages"] * o["channels1"]
         self.hidden = nn.Linear(features, o["hidden"], bias=not normalised)
         self.normalise3 = nn.BatchNorm1d(o["hidden"]) if normalised else nn.Identity()
-        self.output = nn.Linear(o["hidden"], 10)
+        for layer in (self.normalise1, self.normalise2, self.normalise3):
+            layer.momentum = o["momentum"]
+        width = o["hidden"]
+        if o["second_hidden"]:
+            width = o["second_hidden"]
+            self.more = nn.Sequential(
+                nn.Linear(o["hidden"], width, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+            )
+        self.output = nn.Linear(width, 10)
+        self.normalise4 = nn.BatchNorm1d(10) if o["output_batch_normalisation"] else nn.Identity()
+        if o["gate"]:
+            maps = o["channels2"]
+            self.gate = nn.Sequential(
+                nn.Linear(maps, o["gate"]), nn.ReLU(), nn.Linear(o["gate"], maps), nn.Sigmoid()
+            )
 
     @staticmethod
     def pooled(side: int, kernel: int) -> int:
-        return (side + 2 * ((kernel - 1) // 2) - kernel) // 2 + 1
+        return (side + 1) // 2 if kernel == 3 else side // kernel
 
     @staticmethod
     def pool(x: torch.Tensor, kernel: int) -> torch.Tensor:
-        return F.max_pool2d(x, kernel, stride=2, padding=(kernel - 1) // 2)
+        if kernel == 3:
+            return F.max_pool2d(x, 3, stride=2, padding=1)
+        return F.max_pool2d(x, kernel) if kernel > 1 else x
+
+    def stage(self, x: torch.Tensor, normalise: nn.Module, pool: int, maxout: int) -> torch.Tensor:
+        """Take what a convolution gave through pooling, normalisation and ReLU."""
+        x = largest(x, maxout)
+        if self.options["normalise_before_pooling"]:
+            return self.pool(F.relu(normalise(x)), pool)
+        return F.relu(normalise(self.pool(x, pool)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         o = self.options
@@ -136,14 +195,53 @@ class Network(nn.Module):
             x = x / (x.square().mean((1, 2, 3), keepdim=True).sqrt() + 0.02)
         if o["deskew"]:
             x = deskew(x)
-        x = first = F.relu(self.normalise1(self.pool(self.convolution1(x), o["pool1"])))
-        x = F.relu(self.normalise2(self.pool(self.convolution2(x), o["pool2"])))
+        if o["views"] == "deskewed":
+            x = torch.cat([x, deskew(x)], dim=1)
+        if o["views"] == "shadows":
+            x = torch.cat([x, shadows(x)], dim=1)
+        x = first = self.stage(self.convolution1(x), self.normalise1, o["pool1"], o["maxout1"])
+        if o["circular2"]:
+            x = F.pad(x, [o["circular2"]] * 4, mode="circular")
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stage(self.convolution2(x), self.normalise2, o["pool2"], o["maxout2"])
+        if o["gate"]:
+            x = x * self.gate(x.mean((2, 3)))[:, :, None, None]
         drop = F.dropout2d if o["drop_maps"] else F.dropout
         x = drop(x, o["dropout1"], self.training).flatten(1)
         if o["both_stages"]:
             x = torch.cat([x, F.adaptive_max_pool2d(first, 4).flatten(1)], dim=1)
         x = F.relu(self.normalise3(self.hidden(x)))
-        return self.output(F.dropout(x, o["dropout2"], self.training))
+        x = F.dropout(x, o["dropout2"], self.training)
+        if o["second_hidden"]:
+            x = self.more(x)
+        return self.normalise4(self.output(x))
+
+
+class DeepNetwork(nn.Sequential):
+    """Five convolutions of 3x3, each normalised; otherwise like the recipe's network."""
+
+    def __init__(self, options: dict):
+        def convolve(inputs: int, outputs: int) -> list[nn.Module]:
+            convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+            return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+        super().__init__(
+            LocalNormalise(),
+            *convolve(1, 32),
+            *convolve(32, 32),
+            nn.MaxPool2d(2),
+            *convolve(32, 64),
+            *convolve(64, 64),
+            nn.MaxPool2d(2),
+            *convolve(64, 96),
+            nn.Dropout2d(options["dropout1"]),
+            nn.Flatten(),
+            nn.Linear(96 * 7 * 7, options["hidden"], bias=False),
+            nn.BatchNorm1d(options["hidden"]),
+            nn.ReLU(),
+            nn.Dropout(options["dropout2"]),
+            nn.Linear(options["hidden"], 10),
+        )
 
 
 def displace(
@@ -177,9 +275,11 @@ def change_strokes(images: torch.Tensor, bound: float, generator: torch.Generato
 def distort(
     images: torch.Tensor, o: dict, progress: float, generator: torch.Generator
 ) -> torch.Tensor:
-    strength = 1 - o["ramp_down"] * max(0.0, (progress - 0.6) / 0.4)
+    strength = 1 - o["ramp_down"] * max(0.0, (progress - o["ramp_start"]) / (1 - o["ramp_start"]))
     bounds = {name: strength * o[name] for name in ("rotation", "shift", "scale", "shear")}
-    images = augmentation.move(images, augmentation.Distortion(**bounds), generator)
+    sample = functools.partial(F.grid_sample, mode=o["sampling"])
+    with mock.patch.object(F, "grid_sample", sample):
+        images = augmentation.move(images, augmentation.Distortion(**bounds), generator).clamp(0, 1)
     if o["stretch"]:
         images = stretch(images, strength * o["stretch"], generator)
     if o["stroke"]:
@@ -211,7 +311,7 @@ def choose_images(
     return both[torch.randperm(count, generator=generator)]
 
 
-def measure(network: Network, validation) -> dict:
+def measure(network: nn.Module, validation) -> dict:
     network.eval()
     with torch.inference_mode():
         batches = validation.images.split(500)
@@ -248,12 +348,14 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
     mnist = load_mnist(data, validation_size=10_000)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + 1_000)
-    peers = nn.ModuleList([Network(o) for _ in range(o["peers"])])
+    kind = DeepNetwork if o["deep"] else Network
+    peers = nn.ModuleList([kind(o) for _ in range(o["peers"])])
     network = peers.to(memory_format=torch.channels_last)[0]
     optimizer = torch.optim.AdamW(
         peers.parameters(),
         lr=o["learning_rate"],
-        betas=(0.9, o["beta2"]),
+        betas=(o["beta1"], o["beta2"]),
+        eps=o["epsilon"],
         weight_decay=o["weight_decay"],
         fused=True,
     )
@@ -263,6 +365,7 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
         o["learning_rate"],
         total_steps=steps,
         pct_start=o["warm_up"],
+        anneal_strategy=o["annealing"],
         cycle_momentum=False,
     )
     averages = {
@@ -275,15 +378,26 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
     for epoch in range(o["epochs"]):
         peers.train()
         leave_out = o["denied"] > 0 and epoch >= o["epochs"] / 2
-        for indices in choose_images(o, losses, generator, leave_out).split(96):
+        views = o["views_a_batch"]
+        order = choose_images(o, losses, generator, leave_out)[: len(losses) // views]
+        for indices in order.split(96 // views):
+            indices = indices.repeat(views)
             images, labels = to_float(mnist.train.images[indices]), mnist.train.labels[indices]
             distorted = distort(images, o, step / steps, generator)
+            if o["mixup"]:
+                share = torch.distributions.Beta(o["mixup"], o["mixup"]).sample()
+                others = torch.randperm(len(labels), generator=generator)
+                distorted = distorted.lerp(distorted[others], share)
             logits = network(distorted)
             if o["importance"]:
                 now = F.cross_entropy(logits.detach(), labels, reduction="none") + 1e-3
                 before = losses[indices]
                 losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * now, now)
+            if o["margin"]:
+                logits = logits - o["margin"] * F.one_hot(labels, 10)
             loss = F.cross_entropy(logits, labels, label_smoothing=o["label_smoothing"])
+            if o["mixup"]:
+                loss = loss.lerp(F.cross_entropy(logits, labels[others]), share)
             answers = [logits.softmax(dim=1).detach()]
             for peer in peers[1:]:
                 others = peer(distorted)

@@ -8,6 +8,7 @@ count. `without ...` is another recipe, and says what that part of it costs.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -93,6 +94,20 @@ def denormals_flushed() -> DigitClassifier:
     return DigitClassifier()
 
 
+def distorted_beside() -> DigitClassifier:
+    """Distort a batch in a second thread while the one before is trained on. For the time alone:
+    images are handed on one batch late, and so come with the wrong labels."""
+    distort, waiting = training.distort, []
+    second = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+
+    def distort_beside(images, *arguments, strength) -> torch.Tensor:
+        waiting.append(second.submit(distort, images, *arguments, strength=strength))
+        return waiting.pop(0).result() if len(waiting) > 1 else images
+
+    training.distort = distort_beside
+    return DigitClassifier()
+
+
 def compiled() -> DigitClassifier:
     model = DigitClassifier()
     model.compile()
@@ -131,6 +146,7 @@ CHOICES = {
         dropout_by_element,
         loss_read_each_step,
         denormals_flushed,
+        distorted_beside,
         compiled,
         without_distortion,
         without_dropout,

@@ -74,7 +74,19 @@ def test_the_searchs_table_says_what_each_configuration_changes():
     assert recipe_search.change(recipe_search.FINAL | {"uphill": 0.1}) == "uphill 0.1"
 
 
-@pytest.mark.parametrize("change", [{}, {"uphill": 0.05}, {"peers": 2}, {"averages": [0.9]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"uphill": 0.05},
+        {"peers": 2},
+        {"averages": [0.9]},
+        {"deep": True},
+        {"views": "shadows", "gate": 8, "margin": 0.5, "second_hidden": 32},
+        {"views": "deskewed", "mixup": 0.2, "views_a_batch": 2, "sampling": "bicubic"},
+        {"pool1": 3, "circular2": 3, "kernel2": 7, "maxout2": 2, "normalise_before_pooling": True},
+    ],
+)
 def test_a_trial_of_the_search_learns(data, monkeypatch, change):
     parts = [Split(part.images[:960], part.labels[:960]) for part in (data.train, data.validation)]
     few = MNIST(*parts, data.test)

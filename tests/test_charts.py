@@ -44,6 +44,36 @@ def test_variants_are_sorted_and_the_final_recipe_is_a_line(study):
     assert "99.05 %" in [text.get_text() for text in axis.texts]
 
 
+LOSSES = {"none": [0.016, 0.017, 0.015], "wider": [0.021, 0.02, 0.022], "deeper": [0.015]}
+
+
+@pytest.fixture(scope="module")
+def trials():
+    rows = [(name, value) for name, values in LOSSES.items() for value in values]
+    return pd.DataFrame(rows, columns=["change", "validation_loss"]).assign(validation_accuracy=99)
+
+
+def test_the_search_is_summarised_with_the_spread_that_all_changes_share(trials):
+    summary = charts.summarise_search(trials)
+    bound = 0.001 * stats.t.ppf(0.975, 4)  # each change's deviation is 0.001; 2 + 2 + 0 are free
+    assert list(summary.loc["wider", ["mean", "networks"]]) == pytest.approx([0.021, 3])
+    assert summary.loc["wider", "half width"] == pytest.approx(bound / 3**0.5)
+    assert summary.loc["deeper", "half width"] == pytest.approx(bound)
+
+
+def test_a_difference_beyond_chance_is_one_that_a_t_test_would_find(trials):
+    summary = charts.summarise_search(trials)
+    assert stats.ttest_ind(LOSSES["none"], LOSSES["wider"]).pvalue < 0.05
+    assert dict(summary["beyond chance"]) == {"final": False, "wider": True, "deeper": False}
+
+
+def test_the_searchs_figure_leaves_out_what_was_tried_less_often(trials):
+    (axis,) = drawn(charts.search(trials)).axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["wider (3)", "final (3)"]
+    assert list(axis.lines[0].get_xdata()) == pytest.approx([0.016, 0.016])
+
+
 def test_learning_curves_go_over_images_and_epochs(study):
     images, epochs = drawn(charts.learning_curves(study)).axes
     assert list(images.lines[0].get_xdata()) == [1_000, 6_000, 20_000, 60_000]
