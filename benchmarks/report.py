@@ -27,7 +27,8 @@ def in_own_process(function: Callable, *arguments):
 def write_results(name: str, rows: list[dict]) -> pd.DataFrame:
     """Write the rows, with machine, versions and date, to results/<name>.csv; return the table."""
     conditions = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
