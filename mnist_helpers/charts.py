@@ -67,11 +67,11 @@ def summarise_search(search: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def search(trials: pd.DataFrame, least: int = 3) -> Figure:
-    """Show the validation loss with every change of which there are at least so many networks: a
+def search(trials: pd.DataFrame) -> Figure:
+    """Show the validation loss with every change of which there are at least three networks: a
     dot for each network, mean with 95 % interval, and mean accuracy; sorted."""
     summary = summarise_search(trials)
-    summary = summary[summary["networks"] >= least]
+    summary = summary[summary["networks"] >= 3]
     losses = trials.assign(change=trials["change"].replace("none", "final"))
     losses = losses.set_index("change")["validation_loss"]
     names = {name: f"{name} ({count})" for name, count in summary["networks"].items()}
