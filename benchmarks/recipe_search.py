@@ -5,7 +5,8 @@
 trains on the first 50,000 training images, measures on the last 10,000, and appends one row a
 training to results/search.csv. The test images are not used. One thread each, so that two
 processes can run side by side. The first 22 rows are from an earlier form of this script, with the
-same options but other random draws; a row without seconds was halted in between.
+same options but other random draws, and so is the one with mixup; a row without seconds was halted
+in between.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import torch.nn.functional as F
 from report import ROOT
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.ops import SqueezeExcitation
+from torchvision.transforms.v2 import MixUp
 
 from mnist_helpers import augmentation, fourier, load_mnist
 from mnist_helpers.model import LocalNormalise, to_float
@@ -162,10 +165,7 @@ class Network(nn.Module):
         self.output = nn.Linear(width, 10)
         self.normalise4 = nn.BatchNorm1d(10) if o["output_batch_normalisation"] else nn.Identity()
         if o["gate"]:
-            maps = o["channels2"]
-            self.gate = nn.Sequential(
-                nn.Linear(maps, o["gate"]), nn.ReLU(), nn.Linear(o["gate"], maps), nn.Sigmoid()
-            )
+            self.gate = SqueezeExcitation(o["channels2"], o["gate"])
 
     @staticmethod
     def pooled(side: int, kernel: int) -> int:
@@ -175,7 +175,7 @@ class Network(nn.Module):
     def pool(x: torch.Tensor, kernel: int) -> torch.Tensor:
         if kernel == 3:
             return F.max_pool2d(x, 3, stride=2, padding=1)
-        return F.max_pool2d(x, kernel) if kernel > 1 else x
+        return F.max_pool2d(x, kernel)
 
     def stage(self, x: torch.Tensor, normalise: nn.Module, pool: int, maxout: int) -> torch.Tensor:
         """Take what a convolution gave through pooling, normalisation and ReLU."""
@@ -205,7 +205,7 @@ class Network(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stage(self.convolution2(x), self.normalise2, o["pool2"], o["maxout2"])
         if o["gate"]:
-            x = x * self.gate(x.mean((2, 3)))[:, :, None, None]
+            x = self.gate(x)
         drop = F.dropout2d if o["drop_maps"] else F.dropout
         x = drop(x, o["dropout1"], self.training).flatten(1)
         if o["both_stages"]:
@@ -383,11 +383,10 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
         for indices in order.split(96 // views):
             indices = indices.repeat(views)
             images, labels = to_float(mnist.train.images[indices]), mnist.train.labels[indices]
-            distorted = distort(images, o, step / steps, generator)
+            distorted, targets = distort(images, o, step / steps, generator), labels
             if o["mixup"]:
-                share = torch.distributions.Beta(o["mixup"], o["mixup"]).sample()
-                others = torch.randperm(len(labels), generator=generator)
-                distorted = distorted.lerp(distorted[others], share)
+                mix = MixUp(alpha=o["mixup"], num_classes=10)
+                distorted, targets = mix(distorted, labels)
             logits = network(distorted)
             if o["importance"]:
                 now = F.cross_entropy(logits.detach(), labels, reduction="none") + 1e-3
@@ -395,9 +394,7 @@ def run_trial(configuration: dict, seed: int, data: str) -> list[dict]:
                 losses[indices] = torch.where(before > 0, 0.7 * before + 0.3 * now, now)
             if o["margin"]:
                 logits = logits - o["margin"] * F.one_hot(labels, 10)
-            loss = F.cross_entropy(logits, labels, label_smoothing=o["label_smoothing"])
-            if o["mixup"]:
-                loss = loss.lerp(F.cross_entropy(logits, labels[others]), share)
+            loss = F.cross_entropy(logits, targets, label_smoothing=o["label_smoothing"])
             answers = [logits.softmax(dim=1).detach()]
             for peer in peers[1:]:
                 others = peer(distorted)

@@ -30,10 +30,9 @@ def variants(study: pd.DataFrame) -> Figure:
     """Show every variant's test error, a small dot for each seed, and mean with 95 % interval;
     sorted, with the final recipe as a line."""
     summary = summarise(study)
-    names = {name: f"{name} ({seeds})" for name, seeds in summary["seeds"].items()}
     labels = summary["mean"].map("{:.2f} %".format)
     summary = summary.assign(mean=100 - summary["mean"])
-    figure = _compare(100 - study.set_index("variant")["test_accuracy"], summary, names, labels)
+    figure = _compare(100 - study.set_index("variant")["test_accuracy"], summary, labels)
     (axis,) = figure.axes
     axis.set(xscale="log", xlabel="test error (%)")
     label_decades(axis.xaxis)
@@ -43,7 +42,7 @@ def variants(study: pd.DataFrame) -> Figure:
     return figure
 
 
-def summarise_search(search: pd.DataFrame) -> pd.DataFrame:
+def summarise_search(trials: pd.DataFrame) -> pd.DataFrame:
     """Return for each change of the recipe ("final" for none) the mean validation loss, the half
     width of its 95 % interval, the mean validation accuracy in percent, and the number of networks.
 
@@ -51,8 +50,8 @@ def summarise_search(search: pd.DataFrame) -> pd.DataFrame:
     two or three networks alone would say little of it. `beyond chance` is whether the loss differs
     from the final recipe's by more than that spread explains.
     """
-    trials = search.groupby(search["change"].replace("none", "final"))
-    loss, networks = trials["validation_loss"], trials.size()
+    changes = trials.groupby(_name_changes(trials))
+    loss, networks = changes["validation_loss"], changes.size()
     freedom = (networks - 1).sum()
     spread = np.sqrt((loss.var() * (networks - 1)).sum() / freedom)
     bound = spread * stats.t.ppf(0.975, freedom)
@@ -60,7 +59,7 @@ def summarise_search(search: pd.DataFrame) -> pd.DataFrame:
     table = {
         "mean": loss.mean(),
         "half width": bound / np.sqrt(networks),
-        "accuracy": trials["validation_accuracy"].mean(),
+        "accuracy": changes["validation_accuracy"].mean(),
         "networks": networks,
         "beyond chance": difference > bound * np.sqrt(1 / networks + 1 / networks["final"]),
     }
@@ -72,33 +71,38 @@ def search(trials: pd.DataFrame) -> Figure:
     dot for each network, mean with 95 % interval, and mean accuracy; sorted."""
     summary = summarise_search(trials)
     summary = summary[summary["networks"] >= 3]
-    losses = trials.assign(change=trials["change"].replace("none", "final"))
-    losses = losses.set_index("change")["validation_loss"]
-    names = {name: f"{name} ({count})" for name, count in summary["networks"].items()}
-    figure = _compare(losses, summary, names, summary["accuracy"].map("{:.2f} %".format))
+    losses = trials.set_index(_name_changes(trials))["validation_loss"]
+    figure = _compare(losses, summary, summary["accuracy"].map("{:.2f} %".format))
     (axis,) = figure.axes
     axis.set_xlabel("validation loss (nats)")
     axis.set_title("Changes of the recipe (networks): validation loss, 95 % interval, accuracy")
     return figure
 
 
-def _compare(values: pd.Series, summary: pd.DataFrame, names: dict, labels: pd.Series) -> Figure:
+def _name_changes(trials: pd.DataFrame) -> pd.Series:
+    return trials["change"].replace("none", "final")
+
+
+def _compare(values: pd.Series, summary: pd.DataFrame, labels: pd.Series) -> Figure:
     """Draw a row for each line of the summary, the lowest mean on top: its values as small dots,
-    its mean with interval, its label at the right; and the final recipe's mean as a line."""
+    with their number, its mean with interval, its label at the right; and the final recipe's mean
+    as a line."""
     summary = summary.sort_values("mean", ascending=False)
     figure = Figure(figsize=(WIDTH, 0.9 + 0.33 * len(summary)), layout="constrained")
     axis = figure.subplots()
     axis.axvline(summary.loc["final", "mean"], color=BLUE, linewidth=1, linestyle="--")
+    names = []
     for row, (name, line) in enumerate(summary.iterrows()):
         dots = values[values.index == name]
+        names.append(f"{name} ({len(dots)})")
         axis.plot(dots, [row] * len(dots), "o", color=GREY, markersize=3, alpha=0.5)
         colour = BLUE if name == "final" else ORANGE
         style = {"color": colour, "marker": "o", "capsize": 3}
         axis.errorbar(line["mean"], row, xerr=line["half width"], **style)
         place = {"xycoords": ("axes fraction", "data"), "va": "center"}
         axis.annotate(labels[name], (1.01, row), **place)
-    axis.set_yticks(range(len(summary)), [names[name] for name in summary.index])
-    axis.set_ylim(-0.6, len(summary) - 0.4)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(-0.6, len(names) - 0.4)
     tidy(axis)
     return figure
 
