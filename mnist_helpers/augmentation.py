@@ -1,8 +1,8 @@
-"""Random distortion of a whole batch at once: the same digit, as another hand might have put it,
-or as a worse pen, paper or camera would show it."""
+"""Random distortion of a whole batch: the same digit as another hand might have put it, or as a
+worse pen, paper or camera would show it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,29 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Distortion:
-    """How far an image may be distorted: amounts are uniform between minus and plus each bound."""
+    """How far images may be distorted: moves are uniform between minus and plus each bound, damages
+    uniform between none and the bound. Raises TypeError or ValueError for an impossible bound."""
 
     rotation: float = 12.0  # degrees
     shift: float = 2.0  # pixels, in each direction
     scale: float = 0.12  # natural logarithm of the magnification: 0.12 is about 12 %
     shear: float = 0.15  # horizontal pixels for each vertical one
-    degraded: float = 0.5  # the share of the images that is also noisy, blurred, spotted or covered
+    degraded: float = 0.5  # share of the images with one of the four damages below
+    noise: float = 0.35  # standard deviation
+    blur: float = 1.0  # share of the mean of 3 x 3 pixels
+    spots: float = 0.15  # share of the pixels that become paper or ink
+    cover: float = 9.0  # side of a square of paper or ink, in pixels; 3 at least
+
+    def __post_init__(self):
+        shares = {"degraded", "blur", "spots"}
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            highest = 1 if name in shares else math.inf
+            if isinstance(value, bool) or not hasattr(value, "__float__"):
+                raise TypeError(f"{name} must be a number, but it is {value!r}")
+            if not 0 <= value <= highest or math.isinf(value):
+                bounds = "from 0 to 1" if name in shares else "a finite number, 0 or above"
+                raise ValueError(f"{name} must be {bounds}, but it is {value!r}")
 
 
 def distort(
@@ -29,32 +45,21 @@ def distort(
     """Move each image [N, 1, H, W] by its own random amount, and degrade some of them.
 
     `generator` is one of the images' device; None takes PyTorch's own. `strength` in [0, 1] makes
-    the moves smaller.
+    the moves smaller. The result is not clipped to [0, 1]: noise goes beyond.
     """
-    moved = move(images, distortion, generator, strength)
-    return degrade(moved, distortion.degraded, generator)
-
-
-def move(
-    images: torch.Tensor,
-    distortion: Distortion,
-    generator: torch.Generator | None,
-    strength: float = 1.0,
-) -> torch.Tensor:
-    """Rotate, shift, scale and shear each image by its own random amount, all of them at once."""
-    count = len(images)
-    draws = torch.rand(5, count, generator=generator, device=images.device) * 2 - 1
+    draws = torch.rand(5, len(images), generator=generator, device=images.device) * 2 - 1
     draws *= strength
-    return affine(
+    moved = move(
         images,
         angle=draws[0] * math.radians(distortion.rotation),
         magnification=torch.exp(draws[1] * distortion.scale),
         shear=draws[2] * distortion.shear,
         shift=draws[3:] * distortion.shift,
     )
+    return _degrade(moved, distortion, generator)
 
 
-def affine(
+def move(
     images: torch.Tensor,
     *,
     angle: torch.Tensor,
@@ -62,7 +67,8 @@ def affine(
     shear: torch.Tensor,
     shift: torch.Tensor,
 ) -> torch.Tensor:
-    """Resample each image [N, 1, H, W] bilinearly; what comes in from beyond the border is paper.
+    """Rotate, scale, slant and shift each image [N, 1, H, W]; what comes in from beyond the border
+    is paper.
 
     `angle` is in radians, `shear` in pixels a row, each [N]; `shift` in pixels of the original, to
     the left and upwards, [2, N].
@@ -85,31 +91,51 @@ def _centres(size: int, device: torch.device) -> torch.Tensor:
     return (2 * torch.arange(size, device=device) + 1) / size - 1
 
 
-def degrade(images: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:
-    """Let a share of the images [N, 1, H, W] be noisy, blurred, spotted or covered, in equal parts
-    and each as strongly as chance has it. The first of the batch are taken: its order is random."""
-    count = int(len(images) * share / 4)
+def _degrade(images, distortion: Distortion, generator) -> torch.Tensor:
+    """Damage a share of the images, an equal part in each of four ways, each as strongly as chance
+    has it. The first of the batch are taken: its order is random."""
+    count = int(len(images) * distortion.degraded / 4)
+    damages = {
+        add_noise: distortion.noise,
+        blur: distortion.blur,
+        add_spots: distortion.spots,
+        cover: max(0.0, distortion.cover - 3),
+    }
+    parts = images.split([count] * len(damages) + [len(images) - count * len(damages)])
+    damaged = []
+    for part, (damage, bound) in zip(parts, damages.items(), strict=False):
+        draw = torch.rand(count, 1, 1, 1, generator=generator, device=images.device)
+        amount = bound * draw + (3 if damage is cover else 0)
+        damaged.append(damage(part, amount, generator) if bound else part)
+    return torch.cat([*damaged, parts[-1]])
 
-    def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator, device=images.device)
 
-    noisy, blurred, spotted, covered, clean = images.split([count] * 4 + [len(images) - 4 * count])
+# The damages: images [N, 1, H, W], their amounts [N, 1, 1, 1] or a number, a generator or None.
 
-    normal = torch.randn(noisy.shape, generator=generator, device=images.device)
-    noisy = noisy + normal * (0.35 * uniform(count, 1, 1, 1))
 
-    mean = F.avg_pool2d(blurred, 3, stride=1, padding=1)
-    blurred = blurred.lerp(mean, uniform(count, 1, 1, 1).expand_as(mean))
+def add_noise(images, deviation, generator=None) -> torch.Tensor:
+    """Add normal noise of this standard deviation to every pixel."""
+    return images + deviation * torch.randn(images.shape, generator=generator, device=images.device)
 
-    spots = uniform(*spotted.shape) < 0.15 * uniform(count, 1, 1, 1)
-    spotted = torch.where(spots, uniform(*spotted.shape).round(), spotted)  # to paper or ink
 
-    height, width = images.shape[2:]
-    rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
-    columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
-    half = 1.5 + 3 * uniform(count, 1, 1, 1)  # of the square's side, in pixels
-    in_rows = (rows - height * uniform(count, 1, 1, 1)).abs() < half
-    in_columns = (columns - width * uniform(count, 1, 1, 1)).abs() < half
-    covered = torch.where(in_rows & in_columns, uniform(count, 1, 1, 1).round(), covered)
+def blur(images, share, generator=None) -> torch.Tensor:
+    """Replace this share of each pixel by the mean of the 3 x 3 pixels around it."""
+    mean = F.avg_pool2d(images, 3, stride=1, padding=1)
+    return images + share * (mean - images)
 
-    return torch.cat([noisy, blurred, spotted, covered, clean])
+
+def add_spots(images, share, generator=None) -> torch.Tensor:
+    """Turn this share of the pixels to paper or ink, as chance has it."""
+    draws = torch.rand(2, *images.shape, generator=generator, device=images.device)
+    return torch.where(draws[0] < share, draws[1].round(), images)
+
+
+def cover(images, side, generator=None) -> torch.Tensor:
+    """Cover a square with so many pixels a side, anywhere, by paper or ink."""
+    count, _, height, width = images.shape
+    draws = torch.rand(3, count, 1, 1, 1, generator=generator, device=images.device)
+    rows = torch.arange(height, device=images.device).view(height, 1)
+    columns = torch.arange(width, device=images.device)
+    in_rows = (rows - height * draws[0]).abs() < side / 2
+    in_columns = (columns - width * draws[1]).abs() < side / 2
+    return torch.where(in_rows & in_columns, draws[2].round(), images)

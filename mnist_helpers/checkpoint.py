@@ -1,97 +1,80 @@
-"""An interrupted training goes on where it stopped, and ends as if nothing had happened."""
+"""Files that are whole or not there: a saved network comes back to the last bit."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from torch import nn
 
-from .archive import ArchiveError, digest, read_archive, write_archive
-
-
-def run_name(state: dict, *what: object) -> str:
-    """Name a run after all that it depends on: its first state, its data and configuration, this
-    package's source, and PyTorch's version."""
-    sources = [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return digest(state, what, sources, str(torch.__version__))[:16]
+from .runtime import to_device
 
 
-@contextmanager
-def checkpointed(
-    folder: str | Path | None, state: Any, what: tuple
-) -> Iterator[Callable[[], None]]:
-    """Restore the state of a run that was interrupted, and yield the function that saves it.
+class CheckpointError(RuntimeError):
+    """A checkpoint or saved network is missing, damaged, of another kind, or can't be written."""
 
-    `state` has `state_dict()` and `load_state_dict()`; with `what`, the first state tells one run
-    from another. The checkpoint is removed when the run has come to its end. Without a folder,
-    nothing is restored or saved.
 
-    Raises ArchiveError if the folder cannot be written, or if another process is at the same run. A
-    checkpoint that cannot be used is set aside, and one that cannot be written is done without,
-    each with a warning.
+def save_model(model: nn.Module, path: str | Path) -> None:
+    """Write the network's weights and the name of its class; see `load_model`.
+
+    Raises CheckpointError if the file can't be written, and leaves what was there before.
     """
-    if folder is None:
-        yield lambda: None
-        return
-    folder = Path(folder)
-    path = folder / f"{run_name(state.state_dict(), what)}.pt"
-    with _locked(path):
-        for leftover in folder.glob(f".{path.name}.*.part"):  # of a process that was killed
-            leftover.unlink()
-        if path.exists():
-            _restore(path, state)
-        yield lambda: _save(path, state)
-        path.unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> FileLock:
+    contents = {"network": type(model).__name__, "weights": model.state_dict()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path.with_suffix(".lock"), timeout=0).acquire()
-    except Timeout as error:
-        message = f"Another process is at this very training, and keeps it in {str(path.parent)!r}"
-        raise ArchiveError(f"{message}. Wait for it, or name another folder.") from error
+        write_file(Path(path), "network", contents)
     except OSError as error:
-        message = f"Checkpoints cannot be written to {str(path.parent)!r}: {error}"
-        raise ArchiveError(f"{message}. Name a folder that can be, or None.") from error
+        raise CheckpointError(f"The network can't be written to {str(path)!r}: {error}") from error
 
 
-def _restore(path: Path, state: Any) -> None:
+def load_model(path: str | Path, model: nn.Module, device: torch.device | None = None) -> nn.Module:
+    """Load what `save_model` wrote into a network of the same class, and return it in evaluation
+    mode, on the device (None: the CPU). Its answers are the same to the last bit.
+
+    Raises CheckpointError if the file is damaged or holds another network.
+    """
+    contents = read_file(Path(path), "network")
+    saved, given = contents["network"], type(model).__name__
+    if saved != given:
+        raise CheckpointError(
+            f"{str(path)!r} holds a {saved}, but the network to load it into is a {given}. "
+            f"Give load_model a {saved}."
+        )
     try:
-        saved = read_archive(path, "checkpoint")
-    except ArchiveError as error:
-        aside = path.replace(path.with_suffix(".damaged"))
-        message = f"{error}. It was set aside as {str(aside)!r}, and the training starts anew."
-        warnings.warn(message, stacklevel=4)
-    else:
-        state.load_state_dict(saved)
+        model.load_state_dict(contents["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{str(path)!r} holds a {saved} of other layers: {error}") from error
+    return to_device(model, device or torch.device("cpu")).eval()
 
 
-def _save(path: Path, state: Any) -> None:
+def write_file(path: Path, kind: str, contents: dict) -> None:
+    """Write tensors and plain values, so that `path` is always a whole file: the old one or the new
+    one. Raises OSError if that fails, and leaves nothing behind then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write_archive(path, "checkpoint", state.state_dict())
-    except OSError as error:
-        message = f"The checkpoint {str(path)!r} could not be written: {error}"
-        warnings.warn(f"{message}. The training goes on without.", stacklevel=3)
+        with part.open("wb") as file:
+            torch.save({"kind": kind, "contents": contents}, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut after the renaming could leave it empty
+        os.replace(part, path)
+    except RuntimeError as error:  # torch.save's, for a full disk
+        raise OSError(str(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def get_random_states(device: torch.device) -> dict:
-    """Return the states of PyTorch's own generators, from which dropout draws."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    if device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_random_states(states: dict, device: torch.device) -> None:
-    """Set what `get_random_states` returned."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-    if device.type == "mps":
-        torch.mps.set_rng_state(states["mps"])
+def read_file(path: Path, kind: str) -> dict:
+    """Return what `write_file` wrote, or raise CheckpointError. Nothing in the file is executed:
+    PyTorch's restricted unpickler takes tensors and plain values only."""
+    if not path.is_file():
+        raise CheckpointError(f"There is no {kind} at {str(path)!r}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch.load ignores its own format's checksums
+                raise CheckpointError(f"its part {damaged!r} is damaged")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if saved["kind"] != kind:
+            raise CheckpointError(f"it is a {saved['kind']}")
+        return saved["contents"]
+    except Exception as error:  # a damaged file can fail anywhere in two libraries
+        raise CheckpointError(f"The {kind} {str(path)!r} can't be used: {error}") from error

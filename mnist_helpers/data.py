@@ -1,4 +1,4 @@
-"""MNIST as three splits of uint8 tensors."""
+"""MNIST as three splits of uint8 tensors, read from files that were checked."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from torchvision import datasets
 from .download import download_mnist
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Images and their labels: `images` uint8 [N, 28, 28] (255 = ink) and `labels` int64 [N].
 
@@ -37,11 +37,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, selection: slice) -> "Split":
+        """Return a part of the split: `split[:1000]` is its first thousand images."""
+        return Split(self.images[selection], self.labels[selection])
+
     def to(self, device: torch.device) -> "Split":
         return Split(self.images.to(device), self.labels.to(device))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MNIST:
     """The three splits: train to learn from, validation to choose by, test to look at once."""
 
@@ -54,7 +58,10 @@ def check_images(images: torch.Tensor) -> None:
     """Raise TypeError or ValueError unless `images` is uint8 [N, 28, 28]."""
     _check_type("images", images, torch.uint8, "[N, 28, 28]")
     if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise ValueError(f"images must have the shape [N, 28, 28], but it is {list(images.shape)}")
+        raise ValueError(
+            f"images must have the shape [N, 28, 28], but it is {list(images.shape)}. "
+            "to_mnist turns a picture of any size into such an image."
+        )
 
 
 def _check_type(name: str, values: object, dtype: torch.dtype, shape: str) -> None:
@@ -64,25 +71,30 @@ def _check_type(name: str, values: object, dtype: torch.dtype, shape: str) -> No
         raise TypeError(f"{name} must be {dtype} {shape}, but the dtype is {values.dtype}")
 
 
-def load_mnist(root: str | Path, *, validation_size: int = 5_000) -> MNIST:
-    """Return MNIST's 60,000 training images, the last `validation_size` of them held out for
-    validation, and its 10,000 test images. Files that are missing or damaged are fetched first.
+def load_mnist(root: str | Path, *, training_images: int = 55_000) -> MNIST:
+    """Return MNIST: the last 5,000 of its 60,000 training images for validation, the first
+    `training_images` of the others to learn from, and its 10,000 test images.
 
-    Raises DataError when that is not possible, and ValueError for an impossible `validation_size`.
+    Files that are missing or damaged are fetched first. Raises DataError when that is not possible,
+    and ValueError for an impossible number of training images.
     """
-    if not 0 < validation_size < 60_000:
-        raise ValueError(f"validation_size must be 1 to 59,999, but it is {validation_size}")
+    if not 2 <= training_images <= 55_000:
+        raise ValueError(f"training_images must be 2 to 55,000, but it is {training_images}")
     raw = download_mnist(root)
     # Not torchvision.datasets.MNIST itself, which prefers old `processed/` files if there are any.
     read_images, read_labels = datasets.mnist.read_image_file, datasets.mnist.read_label_file
     images = read_images(str(raw / "train-images-idx3-ubyte"))
     labels = read_labels(str(raw / "train-labels-idx1-ubyte"))
-    size = len(images) - validation_size
     return MNIST(
-        train=Split(images[:size], labels[:size]),
-        validation=Split(images[size:], labels[size:]),
+        train=Split(images[:training_images], labels[:training_images]),
+        validation=Split(images[55_000:], labels[55_000:]),
         test=Split(
             read_images(str(raw / "t10k-images-idx3-ubyte")),
             read_labels(str(raw / "t10k-labels-idx1-ubyte")),
         ),
     )
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 images [N, 28, 28] into a model's input: float [N, 1, 28, 28] in [0, 1]."""
+    return images.unsqueeze(1).float().div_(255)

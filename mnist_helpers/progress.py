@@ -1,66 +1,54 @@
-"""How far a training is, without making the device wait for every answer."""
+"""How far a training is, in a line of text, without making the device wait for every answer."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
 REPORT_SECONDS = 2.0  # between two reports
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is, with the running averages of the present epoch."""
+def show_progress(line: str) -> None:
+    """Print the line in place of what the cell printed before; an empty one leaves nothing."""
+    from IPython.display import clear_output  # a training outside of notebooks does without
 
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int  # in an epoch
-    loss: float
-    accuracy: float
-    seconds_left: float
-    resumed_after: int  # the epochs that an interrupted run had finished
-
-    def __str__(self) -> str:
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        resumed = f" (went on after epoch {self.resumed_after})" if self.resumed_after else ""
-        return (
-            f"Epoch {self.epoch}/{self.epochs}, batch {self.batch}/{self.batches}: "
-            f"loss {self.loss:.4f}, accuracy {100 * self.accuracy:.2f} %, "
-            f"{minutes}:{seconds:02} left{resumed}"
-        )
+    clear_output(wait=bool(line))
+    if line:
+        print(line, flush=True)
 
 
 class ProgressMeter:
-    """Counts batches, and calls `report` every few seconds and after the very last batch."""
+    """Counts batches, and calls `report` every few seconds with a line, at the end with ""."""
 
-    def __init__(
-        self, report: Callable[[Progress], None], epochs: int, batches: int, resumed_after: int = 0
-    ):
+    def __init__(self, report: Callable[[str], None], epochs: int, batches: int):
         self.report, self.epochs, self.batches = report, epochs, batches
-        self.resumed_after = resumed_after
-        self.start = self.last = time.monotonic()
+        self.start_after(0)
 
-    def __call__(self, epoch: int, batch: int, totals: torch.Tensor, images: int) -> None:
-        """Take note of a batch: `totals` are losses and right answers so far, of so many images."""
+    def start_after(self, epoch: int) -> None:
+        """Note that the training goes on after this epoch."""
+        self.resumed_after = epoch
+        self.start = self.last = time.monotonic()
+        self.loss_sum = self.images = 0
+
+    def add(self, losses: torch.Tensor) -> None:
+        """Take note of the losses [B] of a batch."""
+        self.loss_sum, self.images = self.loss_sum + losses.sum(), self.images + len(losses)
+
+    def __call__(self, epoch: int, batch: int) -> None:
+        """Report, if it is time, that so many batches of this epoch are done."""
         now = time.monotonic()
         done = (epoch - 1 - self.resumed_after) * self.batches + batch
         left = (self.epochs - self.resumed_after) * self.batches - done
-        if left and now - self.last < REPORT_SECONDS:
-            return
-        self.last = now
-        loss, accuracy = (totals / images).tolist()
-        seconds_left = (now - self.start) / done * left
-        self.report(
-            Progress(
-                epoch,
-                self.epochs,
-                batch,
-                self.batches,
-                loss,
-                accuracy,
-                seconds_left,
-                self.resumed_after,
+        if left <= 0:
+            self.report("")
+        elif now - self.last >= REPORT_SECONDS:
+            self.last = now
+            minutes, seconds = divmod(round((now - self.start) / done * left), 60)
+            loss = float(self.loss_sum / max(1, self.images))
+            resumed = f" (went on after epoch {self.resumed_after})" if self.resumed_after else ""
+            self.report(
+                f"Epoch {epoch}/{self.epochs}, batch {batch}/{self.batches}: "
+                f"loss {loss:.4f}, {minutes}:{seconds:02} left{resumed}"
             )
-        )
+        if batch == self.batches:
+            self.loss_sum = self.images = 0

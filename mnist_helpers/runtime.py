@@ -1,35 +1,30 @@
-"""Where the computation runs, and with which random numbers."""
+"""Where the computation runs, in which precision, and with which random numbers."""
 
-import ctypes
-import platform
 import random
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
+from torch import nn
 
 
 def select_device(name: str | None = None) -> torch.device:
-    """Return the named device, or the best one there is: CUDA, then Apple's MPS, then the CPU.
+    """Return the named device, or the best one there is: CUDA, Apple's MPS, else the CPU.
 
     Raises ValueError if `name` is not a device, or is one that this machine does not have.
     """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    cpu = torch.device("cpu")
+    best = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else cpu
     if name is None:
-        return torch.device(next(kind for kind, there in available.items() if there))
-    choices = ", ".join(repr(kind) for kind, there in available.items() if there)
+        return torch.device(best.type)
+    choices = ", ".join(repr(kind) for kind in dict.fromkeys([best.type, "cpu"]))
     advice = f"Choose one of {choices}, or None to take the best."
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{name!r} does not name a device. {advice}") from error
-    missing_index = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    if not available.get(device.type, False) or missing_index:
+    count = 1 if device.type == "cpu" else torch.accelerator.device_count()
+    if device.type not in (best.type, "cpu") or (device.index or 0) >= count:
         raise ValueError(f"The device {name!r} is not available on this machine. {advice}")
     return device
 
@@ -44,20 +39,36 @@ def seed_everything(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep up to 1 GB that was freed for what is allocated next; elsewhere, do nothing.
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move the model to the device, and return it.
 
-    By default it returns large blocks to the system at once, which must then fill each page of the
-    next batch's activations with zeros again, in a page fault each. The two parameters are those of
-    mallopt(3).
+    On a CPU its weights take the layout channels_last, in which convolutions are faster. Elsewhere
+    they keep PyTorch's own: batch norm's backward crashes in the other one on MPS
+    (https://github.com/pytorch/pytorch/pull/188371).
     """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the most that it accepts
-        mallopt(M_TRIM_THRESHOLD, 2**30)
+    if device.type == "cpu":
+        return model.to(device, memory_format=torch.channels_last)
+    return model.to(device, memory_format=torch.contiguous_format)
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """Return the context in which a training step is fastest: bfloat16 on a processor that has
+    instructions for it (AVX512-BF16 or AMX), float32 on any other device."""
+    if device.type == "cpu" and has_bfloat16():
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
+
+
+def has_bfloat16() -> bool:
+    """Return whether this processor multiplies matrices in bfloat16 itself. Without such
+    instructions bfloat16 is slower than float32; PyTorch versions that can't tell are not asked."""
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)
+    return any(get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def describe_environment(device: torch.device) -> str:
     """Return one line on what the numbers below were computed with."""
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    return f"PyTorch {torch.__version__} on {hardware}, {torch.get_num_threads()} CPU threads"
+    precision = "bfloat16" if device.type == "cpu" and has_bfloat16() else "float32"
+    threads = torch.get_num_threads()
+    return f"PyTorch {torch.__version__} on {hardware}, {threads} CPU threads, {precision}"

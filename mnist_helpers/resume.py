@@ -1,0 +1,170 @@
+"""An interrupted training goes on where it stopped, and ends with the same bits."""
+
+import ast
+import hashlib
+import inspect
+import math
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from . import augmentation
+from .batches import Batches
+from .checkpoint import CheckpointError, read_file, write_file
+from .model import check_model, device_of
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became infinite or not a number; the history holds the whole epochs before."""
+
+
+def resumable(
+    batches: Batches, history: list[dict], parts: list, *, folder: str | Path | None
+) -> Iterator[int]:
+    """Yield the number of each epoch that is left, and keep in `folder` what has been reached.
+
+    `parts` are what the training depends on besides the batches: network, optimizer and schedule,
+    which are saved and restored, and functions such as the one that trains an epoch. An interrupted
+    training that is started again with the same parts goes on after its last whole epoch, and ends
+    with the same bits; `history` then gets the rows of the epochs before. A training that has come
+    to its end removes its checkpoint. Without a folder, nothing is saved.
+
+    Raises TrainingDiverged if a number in the history's last row is not finite, CheckpointError if
+    the folder can't be written, and ValueError for a training that has begun already and has no
+    checkpoint. A checkpoint that can't be read is set aside, and one that can't be written is done
+    without, each with a warning.
+    """
+    models = [part for part in parts if isinstance(part, nn.Module)]
+    for model in models:
+        check_model(model)
+    device = device_of(models[0]) if models else torch.device("cpu")
+    stateful = [part for part in [batches, *parts] if hasattr(part, "state_dict")]
+    begun = batches.run_name is not None
+    batches.run_name = batches.run_name or fingerprint(batches, *parts, str(torch.__version__))
+    path = folder and Path(folder) / f"{batches.run_name}.pt"
+    saved = path and _read_or_set_aside(path)
+    if saved:
+        for part, state in zip(stateful, saved["states"], strict=True):
+            part.load_state_dict(state)
+        _set_random_states(saved["random"], device)
+        history[:] = saved["history"]
+    elif begun:
+        raise ValueError(
+            "This training has begun already, and there is no checkpoint of it. Make network, "
+            "batches, optimizer and schedule anew, in the cell before, and then train."
+        )
+
+    def save() -> None:
+        states = [part.state_dict() for part in stateful]
+        random = _get_random_states(device)
+        write_file(path, "checkpoint", {"states": states, "random": random, "history": history})
+
+    if path and not saved:
+        try:
+            save()  # a beginning to go back to, if the first epoch is interrupted
+        except OSError as error:
+            message = f"Checkpoints can't be written to {str(folder)!r}: {error}"
+            raise CheckpointError(f"{message}. Name a folder that can be, or None.") from error
+    for epoch in range(batches.epoch + 1, batches.epochs + 1):
+        yield epoch
+        _check_finite(epoch, history)
+        if path:
+            try:
+                save()
+            except OSError as error:
+                message = f"The checkpoint {str(path)!r} could not be written: {error}"
+                warnings.warn(f"{message}. The training goes on without.", stacklevel=2)
+    if path:
+        for finished in [path, *path.parent.glob(f".{path.name}.*.part")]:
+            finished.unlink(missing_ok=True)  # the parts are of processes that were killed
+
+
+def _check_finite(epoch: int, history: list[dict]) -> None:
+    for name, value in (history[-1] if history else {}).items():
+        if not math.isfinite(value):
+            del history[-1]
+            raise TrainingDiverged(
+                f"The {name.replace('_', ' ')} became {value} in epoch {epoch}, and the training "
+                f"stopped. The history holds the {len(history)} whole epochs before it. "
+                "Try a lower learning rate."
+            )
+
+
+def _read_or_set_aside(path: Path) -> dict | None:
+    if not path.exists():
+        return None
+    try:
+        return read_file(path, "checkpoint")
+    except CheckpointError as error:
+        aside = path.replace(path.with_suffix(".damaged"))
+        message = f"{error}. It was set aside as {str(aside)!r}, and the training starts anew."
+        warnings.warn(message, stacklevel=3)
+        return None
+
+
+def _get_random_states(device: torch.device) -> dict:
+    """Return the states of PyTorch's own generators, from which dropout draws."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        which = [device] if device.type == "cuda" else []  # MPS has one alone
+        states[device.type] = torch.get_device_module(device).get_rng_state(*which)
+    return states
+
+
+def _set_random_states(states: dict, device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type != "cpu":
+        which = [device] if device.type == "cuda" else []
+        torch.get_device_module(device).set_rng_state(states[device.type], *which)
+
+
+def fingerprint(*values: object) -> str:
+    """Return a short digest of values and of the code behind them, without comments.
+
+    Functions and modules count by their source, a network by its weights and the source of its
+    layers, batches by their recipe, other objects by their `state_dict` or their `repr`.
+    """
+    sha256 = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            sha256.update(f"{value.dtype} {list(value.shape)}".encode())
+            sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
+        elif isinstance(value, dict):
+            add(list(value.items()))
+        elif isinstance(value, list | tuple):
+            sha256.update(f"{len(value)} values".encode())
+            for item in value:
+                add(item)
+        elif inspect.isfunction(value) or inspect.ismodule(value):
+            sha256.update(_code(inspect.getsource(value)).encode())
+        elif inspect.isclass(value):
+            add([value.__name__, *filter(inspect.isfunction, vars(value).values())])
+        elif isinstance(value, Batches):
+            add([value.recipe(), Batches, augmentation])
+        elif isinstance(value, nn.Module):
+            classes = dict.fromkeys(type(layer) for layer in value.modules())
+            add([each for each in classes if not each.__module__.startswith("torch.")])
+            add([repr(value), value.state_dict()])
+        elif hasattr(value, "state_dict"):
+            add([type(value).__name__, value.state_dict()])
+        else:
+            sha256.update(repr(value).encode())
+
+    add(values)
+    return sha256.hexdigest()[:16]
+
+
+def _code(source: str) -> str:
+    """Return the syntax tree of source code, in which there are no comments nor docstrings."""
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(body[0].value, ast.Constant):
+                body[0] = ast.Pass()
+    return ast.dump(tree)
