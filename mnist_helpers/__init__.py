@@ -13,9 +13,9 @@ from .runtime import autocast, describe_environment, seed_everything, select_dev
 from .training import TrainingConfig, train, train_epoch
 
 __all__ = [
-    *("MNIST", "Batches", "CheckpointError", "DataError", "DigitClassifier", "Distortion"),
-    *("Evaluation", "LocalNormalise", "Split", "TrainingConfig", "TrainingDiverged"),
-    *("autocast", "describe_environment", "distort", "download_mnist", "evaluate"),
-    *("layer_table", "load_mnist", "load_model", "predict_proba", "resumable", "save_model"),
-    *("seed_everything", "select_device", "show_progress", "to_device", "train", "train_epoch"),
-]
+    "MNIST", "Batches", "CheckpointError", "DataError", "DigitClassifier", "Distortion",
+    "Evaluation", "LocalNormalise", "Split", "TrainingConfig", "TrainingDiverged", "autocast",
+    "describe_environment", "distort", "download_mnist", "evaluate", "layer_table",
+    "load_mnist", "load_model", "predict_proba", "resumable", "save_model", "seed_everything",
+    "select_device", "show_progress", "to_device", "train", "train_epoch",
+]  # fmt: skip

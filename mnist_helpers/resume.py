@@ -163,8 +163,7 @@ def _code(source: str) -> str:
     """Return the syntax tree of source code, in which there are no comments nor docstrings."""
     tree = ast.parse(textwrap.dedent(source))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant):
-                body[0] = ast.Pass()
+        match getattr(node, "body", None):
+            case [ast.Expr(ast.Constant()), *_]:
+                node.body[0] = ast.Pass()
     return ast.dump(tree)

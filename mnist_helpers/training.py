@@ -11,10 +11,10 @@ from torch import nn
 
 from .augmentation import Distortion
 from .batches import Batches, check_count
-from .resume import resumable
 from .data import MNIST
 from .evaluation import evaluate
 from .model import device_of
+from .resume import resumable
 from .runtime import autocast
 
 
