@@ -1,0 +1,89 @@
+"""A canvas on which the reader draws digits, and ten drawn digits to look at without one."""
+
+import base64
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import nn
+
+from .own_digits import read_digits
+
+HERE = Path(__file__).parent
+SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
+PEN = 20  # as wide: in MNIST a stroke is about a seventh as wide as a digit is high
+
+
+class Drawing(NamedTuple):
+    """A digit of the gallery: its label, in words how it was drawn, and the picture."""
+
+    label: int
+    hand: str
+    picture: Image.Image
+
+
+def gallery() -> list[Drawing]:
+    """Return ten drawn digits, 0 to 9, in differing hands: grey pictures of SIZE x SIZE pixels."""
+    drawings = json.loads((HERE / "gallery.json").read_text(encoding="utf-8"))
+    return [Drawing(d["label"], d["hand"], draw(d["strokes"], d["pen"])) for d in drawings]
+
+
+def draw(strokes: list, pen: int = PEN) -> Image.Image:
+    """Draw strokes, lists of points (x, y) in the canvas' units, in black on white."""
+    scale, radius = 4, 2 * pen  # first four times as large, for smooth edges
+    picture = Image.new("L", (scale * SIZE, scale * SIZE), 255)
+    brush = ImageDraw.Draw(picture)
+    for stroke in strokes:
+        points = [(scale * x, scale * y) for x, y in stroke]
+        brush.line(points, fill=0, width=2 * radius)
+        for x, y in points:  # round ends and corners
+            brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
+    return picture.reduce(scale)
+
+
+def answer(model: nn.Module, message: str) -> str:
+    """Classify the canvas' message, as drawing.js describes it; return the answer, or the error."""
+    number = None
+    try:
+        drawing = json.loads(message)
+        number, strokes = drawing["number"], drawing["strokes"]
+        points = np.array([point for stroke in strokes for point in stroke], dtype=float)
+        if not (points.shape[1:] in [(), (2,)] and (np.abs(points) <= 10 * SIZE).all()):
+            raise ValueError(f"A stroke is a list of points [x, y] between 0 and {SIZE}")
+        readings = [
+            {
+                "digit": reading.digit,
+                "probabilities": [round(float(p), 4) for p in reading.probabilities],
+                "image": base64.b64encode(np.asarray(reading.image).tobytes()).decode(),
+            }
+            for reading in (read_digits(model, draw(strokes)) if len(points) else [])
+        ]
+        return json.dumps({"number": number, "readings": readings}, allow_nan=False)
+    except Exception as error:  # Jupyter would hide it in a log; the canvas shows it
+        return json.dumps({"number": number, "error": f"{type(error).__name__}: {error}"})
+
+
+def DrawingCanvas(model: nn.Module):
+    """Return a widget to draw digits on; after each stroke, `model` classifies the drawing."""
+    try:  # only here, for all else works without Jupyter
+        from anywidget import AnyWidget
+        from traitlets import Int, Unicode
+    except ImportError as error:
+        raise ImportError("The canvas needs anywidget: pip install anywidget") from error
+
+    class Canvas(AnyWidget):
+        _esm = HERE / "drawing.js"
+        _css = HERE / "drawing.css"
+        size = Int(SIZE).tag(sync=True)
+        pen = Int(PEN).tag(sync=True)
+        drawing = Unicode('{"number": 0, "strokes": []}').tag(sync=True)
+        answer = Unicode('{"number": 0, "readings": []}').tag(sync=True)
+
+        def __repr__(self):
+            return "DrawingCanvas: run this cell to draw"
+
+    canvas = Canvas()
+    canvas.observe(lambda change: canvas.set_trait("answer", answer(model, change.new)), "drawing")
+    return canvas
