@@ -85,15 +85,7 @@ class Evaluation:
         """Return how often each label (row) was classified as each digit (column), [10, 10]."""
         return metrics.confusion_matrix(self.labels, self.predictions, labels=range(10))
 
-    def by_digit(self) -> pd.DataFrame:
-        """Return precision, recall, F1 and number of images for each digit."""
-        columns = ["precision", "recall", "F1", "images"]
-        values = metrics.precision_recall_fscore_support(
-            self.labels, self.predictions, labels=range(10), zero_division=0
-        )
-        return pd.DataFrame(dict(zip(columns, values, strict=True))).rename_axis("digit")
-
-    def confused_pairs(self, count: int = 6) -> pd.DataFrame:
+    def confused_pairs(self, count: int) -> pd.DataFrame:
         """Return the `count` most frequent errors: label, prediction and number of images."""
         errors = pd.DataFrame({"label": self.labels, "prediction": self.predictions})
         pairs = errors[~self.correct].value_counts().rename("images").reset_index()

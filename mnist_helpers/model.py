@@ -38,22 +38,12 @@ class DigitClassifier(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             LocalNormalise(),
-            nn.Conv2d(1, 32, kernel_size=5),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, kernel_size=5),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.Dropout2d(0.1),
-            nn.Flatten(),
-            nn.Linear(64 * 4 * 4, 128),
-            nn.BatchNorm1d(128),
-            nn.ReLU(),
-            nn.Dropout(0.2),
+            nn.Conv2d(1, 32, kernel_size=5), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=5), nn.MaxPool2d(2), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Dropout2d(0.1), nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.2),
             nn.Linear(128, 10),
-        )
+        )  # fmt: skip
 
     def forward(self, images):
         return self.layers(images)
