@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 
+from .checks import check_number
+
 
 @dataclass(frozen=True)
 class Distortion:
@@ -24,15 +26,9 @@ class Distortion:
     cover: float = 9.0  # side of a square of paper or ink, in pixels; 3 at least
 
     def __post_init__(self):
-        shares = {"degraded", "blur", "spots"}
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            highest = 1 if name in shares else math.inf
-            if isinstance(value, bool) or not hasattr(value, "__float__"):
-                raise TypeError(f"{name} must be a number, but it is {value!r}")
-            if not 0 <= value <= highest or math.isinf(value):
-                bounds = "from 0 to 1" if name in shares else "a finite number, 0 or above"
-                raise ValueError(f"{name} must be {bounds}, but it is {value!r}")
+        for field in fields(self):
+            most = 1 if field.name in ("degraded", "blur", "spots") else math.inf
+            check_number(field.name, getattr(self, field.name), most=most)
 
 
 def distort(

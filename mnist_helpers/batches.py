@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from .augmentation import Distortion, distort
+from .checks import check_count, check_number
 from .data import Split, to_float
 from .progress import ProgressMeter
 
@@ -44,17 +45,16 @@ class Batches:
             raise ValueError("A training needs at least two images, but there is one")
         check_count("batch_size", batch_size, least=2)  # batch normalisation needs two
         check_count("epochs", epochs)
-        if not 0 <= hard_images <= 1:
-            raise ValueError(f"hard_images must be from 0 to 1, but it is {hard_images!r}")
+        check_number("hard_images", hard_images, most=1)
         self.split, self.batch_size, self.epochs = split.to(device), int(batch_size), int(epochs)
-        self.distortion, self.hard_images, self.seed = distortion, hard_images, seed
+        self.distortion, self.hard_images, self.seed = distortion, hard_images, int(seed)
         self.epoch = 0  # how many are finished
         self.losses = torch.zeros(len(split), device=device)  # of each image: a moving average
         # The order is drawn on the CPU, where `multinomial` is reliable; distortions on the device.
-        self.order_generator = torch.Generator().manual_seed(seed)
-        self.distortion_generator = torch.Generator(device).manual_seed(seed)
+        self.order_generator = torch.Generator().manual_seed(self.seed)
+        self.distortion_generator = torch.Generator(device).manual_seed(self.seed)
         self.meter = ProgressMeter(report, self.epochs, len(self)) if report else None
-        self.run_name = None  # see checkpoint.resumable
+        self.run = None  # which one they belong to: see resume.resumable
 
     def __len__(self) -> int:
         return math.ceil((len(self.split) - 1) / self.batch_size)
@@ -118,11 +118,3 @@ class Batches:
         self.distortion_generator.set_state(state["distortion"])
         if self.meter:
             self.meter.start_after(self.epoch)
-
-
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Raise TypeError or ValueError unless the value is a whole number, `least` or above."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, but it is {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be {least} or more, but it is {value!r}")

@@ -21,11 +21,12 @@ def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """
     check_images(images)
     device = device_of(model)
-    with evaluating(model):
+    logits = []
+    with evaluating(model), torch.autocast(device.type, enabled=False):
         # Larger batches need more memory and are not faster; none at all still gives a shape.
-        logits = [model(to_float(batch.to(device))) for batch in images.split(100)]
-        for batch, answer in zip(images.split(100), logits, strict=True):
-            check_logits(answer, len(batch))
+        for batch in images.split(100):
+            logits.append(model(to_float(batch.to(device))))
+            check_logits(logits[-1], len(batch))
         return torch.cat(logits).float().cpu()
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import pandas as pd
 import torch
@@ -62,8 +63,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device of the model's weights; the CPU if it has none."""
-    return next(model.parameters(), torch.empty(0)).device
+    """Return the device of the model's weights, or of its buffers; the CPU if it has neither."""
+    return next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
 def check_logits(logits: object, count: int) -> None:

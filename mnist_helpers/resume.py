@@ -1,20 +1,17 @@
 """An interrupted training goes on where it stopped, and ends with the same bits."""
 
-import ast
-import hashlib
-import inspect
 import math
-import textwrap
 import warnings
 from collections.abc import Iterator
+from numbers import Number
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from . import augmentation
 from .batches import Batches
 from .checkpoint import CheckpointError, read_file, write_file
+from .fingerprint import fingerprint
 from .model import check_model, device_of
 
 
@@ -38,15 +35,17 @@ def resumable(
     checkpoint. A checkpoint that can't be read is set aside, and one that can't be written is done
     without, each with a warning.
     """
-    models = [part for part in parts if isinstance(part, nn.Module)]
-    for model in models:
-        check_model(model)
-    device = device_of(models[0]) if models else torch.device("cpu")
+    model = next((part for part in parts if isinstance(part, nn.Module)), None)
+    check_model(model)
+    device = device_of(model)
     stateful = [part for part in [batches, *parts] if hasattr(part, "state_dict")]
-    begun = batches.run_name is not None
-    batches.run_name = batches.run_name or fingerprint(batches, *parts, str(torch.__version__))
-    path = folder and Path(folder) / f"{batches.run_name}.pt"
-    saved = path and _read_or_set_aside(path)
+    functions = [part for part in parts if not hasattr(part, "state_dict")]
+    begun = batches.run
+    batches.run = begun or (fingerprint(*stateful, str(torch.__version__)), stateful)
+    name, first = batches.run
+    path = folder and Path(folder) / f"{name}-{fingerprint(*functions)}.pt"
+    is_same = list(map(id, first)) == list(map(id, stateful))
+    saved = path and is_same and _read_or_set_aside(path)
     if saved:
         for part, state in zip(stateful, saved["states"], strict=True):
             part.load_state_dict(state)
@@ -54,8 +53,9 @@ def resumable(
         history[:] = saved["history"]
     elif begun:
         raise ValueError(
-            "This training has begun already, and there is no checkpoint of it. Make network, "
-            "batches, optimizer and schedule anew, in the cell before, and then train."
+            "These batches belong to a training that has begun already, and there is no checkpoint "
+            "from which it could go on as it is now. Make network, batches, optimizer and schedule "
+            "anew, all four, and then train."
         )
 
     def save() -> None:
@@ -85,7 +85,7 @@ def resumable(
 
 def _check_finite(epoch: int, history: list[dict]) -> None:
     for name, value in (history[-1] if history else {}).items():
-        if not math.isfinite(value):
+        if isinstance(value, Number) and not math.isfinite(value):
             del history[-1]
             raise TrainingDiverged(
                 f"The {name.replace('_', ' ')} became {value} in epoch {epoch}, and the training "
@@ -120,50 +120,3 @@ def _set_random_states(states: dict, device: torch.device) -> None:
     if device.type != "cpu":
         which = [device] if device.type == "cuda" else []
         torch.get_device_module(device).set_rng_state(states[device.type], *which)
-
-
-def fingerprint(*values: object) -> str:
-    """Return a short digest of values and of the code behind them, without comments.
-
-    Functions and modules count by their source, a network by its weights and the source of its
-    layers, batches by their recipe, other objects by their `state_dict` or their `repr`.
-    """
-    sha256 = hashlib.sha256()
-
-    def add(value: object) -> None:
-        if isinstance(value, torch.Tensor):
-            sha256.update(f"{value.dtype} {list(value.shape)}".encode())
-            sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
-        elif isinstance(value, dict):
-            add(list(value.items()))
-        elif isinstance(value, list | tuple):
-            sha256.update(f"{len(value)} values".encode())
-            for item in value:
-                add(item)
-        elif inspect.isfunction(value) or inspect.ismodule(value):
-            sha256.update(_code(inspect.getsource(value)).encode())
-        elif inspect.isclass(value):
-            add([value.__name__, *filter(inspect.isfunction, vars(value).values())])
-        elif isinstance(value, Batches):
-            add([value.recipe(), Batches, augmentation])
-        elif isinstance(value, nn.Module):
-            classes = dict.fromkeys(type(layer) for layer in value.modules())
-            add([each for each in classes if not each.__module__.startswith("torch.")])
-            add([repr(value), value.state_dict()])
-        elif hasattr(value, "state_dict"):
-            add([type(value).__name__, value.state_dict()])
-        else:
-            sha256.update(repr(value).encode())
-
-    add(values)
-    return sha256.hexdigest()[:16]
-
-
-def _code(source: str) -> str:
-    """Return the syntax tree of source code, in which there are no comments nor docstrings."""
-    tree = ast.parse(textwrap.dedent(source))
-    for node in ast.walk(tree):
-        match getattr(node, "body", None):
-            case [ast.Expr(ast.Constant()), *_]:
-                node.body[0] = ast.Pass()
-    return ast.dump(tree)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 
 def select_device(name: str | None = None) -> torch.device:
@@ -46,9 +47,10 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     they keep PyTorch's own: batch norm's backward crashes in the other one on MPS
     (https://github.com/pytorch/pytorch/pull/188371).
     """
-    if device.type == "cpu":
-        return model.to(device, memory_format=torch.channels_last)
-    return model.to(device, memory_format=torch.contiguous_format)
+    if any(map(is_lazy, model.parameters())):  # which have no shape yet
+        return model.to(device)
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    return model.to(device, memory_format=layout)
 
 
 def autocast(device: torch.device) -> AbstractContextManager:

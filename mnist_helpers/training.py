@@ -1,6 +1,5 @@
 """The loop that the notebook builds cell by cell, and the same loop in one call."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .augmentation import Distortion
-from .batches import Batches, check_count
+from .batches import Batches
+from .checks import check_count, check_number
 from .data import MNIST
 from .evaluation import evaluate
 from .model import device_of
@@ -33,13 +33,8 @@ class TrainingConfig:
     def __post_init__(self):
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size, least=2)
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not hasattr(rate, "__float__"):
-            raise TypeError(f"learning_rate must be a number above 0, but it is {rate!r}")
-        if not 0 < rate < math.inf:  # which a NaN is not either
-            raise ValueError(f"learning_rate must be a finite number above 0, but it is {rate!r}")
-        if not 0 <= self.hard_images <= 1:
-            raise ValueError(f"hard_images must be from 0 to 1, but it is {self.hard_images!r}")
+        check_number("hard_images", self.hard_images, most=1)
+        check_number("learning_rate", self.learning_rate, positive=True)
 
 
 def train_epoch(model, batches, optimizer, schedule):
@@ -90,7 +85,7 @@ def train(
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=config.learning_rate,
-            total_steps=config.epochs * len(batches),
+            total_steps=batches.epochs * len(batches),
             cycle_momentum=False,
         )
     else:
