@@ -1,4 +1,4 @@
-"""What several test files need. The data are fetched once, into the folder the notebook uses."""
+"""What several test files need. MNIST is fetched once, into the folder that the notebook uses."""
 
 import io
 import warnings
@@ -7,10 +7,57 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 from mnist_helpers import MNIST, Split, load_mnist
 
 ROOT = Path(__file__).parent.parent
+# Rows and columns of a pocket calculator's seven segments, and which of them make a digit.
+BARS = {
+    "a": (4, 7, 9, 19), "b": (4, 15, 16, 19), "c": (12, 23, 16, 19), "d": (20, 23, 9, 19),
+    "e": (12, 23, 9, 12), "f": (4, 15, 9, 12), "g": (12, 15, 9, 19),
+}  # fmt: skip
+GLYPHS = "abcdef bc abdeg abcdg bcfg acdfg acdefg abc abcdefg abcdfg".split()
+
+
+def draw_digits(count: int, seed: int = 0) -> Split:
+    """Return digits of seven segments, each somewhere near the middle: a network learns them at
+    once, and they need no files."""
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = torch.zeros(count, 28, 28, dtype=torch.uint8), torch.arange(count) % 10
+    for image, label in zip(images, labels.tolist(), strict=True):
+        down, right = torch.randint(-3, 4, (2,), generator=generator).tolist()
+        ink = int(torch.randint(160, 256, (1,), generator=generator))
+        for bar in GLYPHS[label]:
+            top, bottom, left, end = BARS[bar]
+            image[top + down : bottom + down, left + right : end + right] = ink
+    return Split(images, labels)
+
+
+def perceptron() -> nn.Module:
+    """Return a small network that is none of ours, the same one each time."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.1),
+        nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    states = first.state_dict(), second.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.fixture(scope="session")
+def digits() -> Split:
+    """250 drawn digits: two whole batches of 96 and a shorter one."""
+    return draw_digits(250)
+
+
+@pytest.fixture(scope="session")
+def splits(digits) -> MNIST:
+    """Drawn digits in three splits, to train on."""
+    return MNIST(digits, draw_digits(100, seed=1), draw_digits(100, seed=2))
 
 
 @pytest.fixture(scope="session")
@@ -20,19 +67,22 @@ def data() -> MNIST:
 
 @pytest.fixture(scope="session")
 def raw(data) -> Path:
-    """The folder with the four true files."""
+    """The folder with MNIST's four files."""
     return ROOT / "data" / "MNIST" / "raw"
-
-
-@pytest.fixture
-def few(data) -> Split:
-    """250 training images: two whole batches of 96 and a shorter one."""
-    return Split(data.train.images[:250], data.train.labels[:250])
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def one_thread():
+    """The same number of threads in each process gives the same bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def drawn(figure: Figure) -> Figure:

@@ -4,6 +4,7 @@ import torch
 from torchvision import datasets
 
 from mnist_helpers import Split, load_mnist
+from mnist_helpers.data import to_float
 
 
 def test_the_images_are_those_that_torchvision_reads(data, raw):
@@ -20,23 +21,23 @@ def test_the_images_are_the_bytes_behind_the_header(data, raw):
     assert np.array_equal(data.test.images.numpy().ravel(), pixels)
 
 
-def test_the_splits_have_their_sizes_and_types(data):
-    sizes = [len(data.train), len(data.validation), len(data.test)]
-    assert sizes == [55_000, 5_000, 10_000]
-    for split in (data.train, data.validation, data.test):
-        assert split.images.dtype == torch.uint8 and split.labels.dtype == torch.int64
+def test_the_splits_have_their_sizes(data):
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [
+        55_000, 5_000, 10_000
+    ]  # fmt: skip
 
 
-def test_the_validation_size_can_be_chosen(data, raw):
-    other = load_mnist(raw.parent.parent, validation_size=10_000)
-    assert len(other.train) == 50_000
-    assert torch.equal(other.validation.images[5_000:], data.validation.images)
+def test_fewer_training_images_leave_the_other_splits_alone(data, raw):
+    fewer = load_mnist(raw.parent.parent, training_images=300)
+    assert torch.equal(fewer.train.images, data.train.images[:300])
+    assert torch.equal(fewer.validation.images, data.validation.images)
+    assert torch.equal(fewer.test.labels, data.test.labels)
 
 
-@pytest.mark.parametrize("size", [0, -1, 60_000])
-def test_a_validation_size_that_leaves_nothing_is_refused(size, raw):
-    with pytest.raises(ValueError, match=f"{size}"):
-        load_mnist(raw.parent.parent, validation_size=size)
+@pytest.mark.parametrize("count", [-1, 0, 1, 55_001])
+def test_an_impossible_number_of_training_images_is_refused(count, raw):
+    with pytest.raises(ValueError, match=f"2 to 55,000, but it is {count}"):
+        load_mnist(raw.parent.parent, training_images=count)
 
 
 IMAGES = torch.zeros(3, 28, 28, dtype=torch.uint8)
@@ -62,3 +63,19 @@ LABELS = torch.tensor([0, 5, 9])
 def test_what_is_no_split_is_refused(images, labels, error, message):
     with pytest.raises(error, match=message):
         Split(images, labels)
+
+
+def test_a_slice_of_a_split_is_a_split(digits):
+    part = digits[10:13]
+    assert torch.equal(part.images, digits.images[10:13]) and part.labels.tolist() == [0, 1, 2]
+
+
+def test_splits_can_be_compared(digits):
+    assert digits == digits and digits != digits[:5]
+
+
+def test_ink_becomes_one_and_paper_zero():
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 28, 3).repeat(1, 1, 10)
+    images = to_float(pixels[..., :28])
+    assert images.shape == (2, 1, 28, 28)
+    assert torch.allclose(images[0, 0, 0, :3], torch.tensor([0, 0.2, 1]))
