@@ -1,9 +1,55 @@
-"""Networks to compare with: as tutorials build them, and with a frequent mistake."""
+"""Networks to compare with: the package's own with other sizes or parts left out, a frequent
+mistake, and what tutorials build."""
 
 import torch
 from torch import nn
 
-from .model import DigitClassifier
+from mnist_helpers import DigitClassifier, LocalNormalise
+
+
+class VariedClassifier(nn.Module):
+    """DigitClassifier with arguments; without any, it has the same layers and weights."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int] = (32, 64),
+        *,
+        batch_normalisation: bool = True,
+        dropout: tuple[float, float] = (0.1, 0.2),
+        padding: int = 0,
+    ):
+        super().__init__()
+        side = 4 + padding * 3 // 2  # what two poolings leave of 28 pixels
+        first, second = channels
+        layers = [
+            LocalNormalise(),
+            nn.Conv2d(1, first, kernel_size=5, padding=padding),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.Conv2d(first, second, kernel_size=5, padding=padding),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            nn.Dropout2d(dropout[0]),
+            nn.Flatten(),
+            nn.Linear(second * side**2, 128),
+            nn.BatchNorm1d(128),
+            nn.ReLU(),
+            nn.Dropout(dropout[1]),
+            nn.Linear(128, 10),
+        ]
+        normalisations = (nn.BatchNorm1d, nn.BatchNorm2d)
+        self.layers = nn.Sequential(
+            *(
+                each
+                for each in layers
+                if batch_normalisation or not isinstance(each, normalisations)
+            )
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
 
 
 class SoftmaxFirst(DigitClassifier):
@@ -14,11 +60,13 @@ class SoftmaxFirst(DigitClassifier):
 
 
 class Standardise(nn.Module):
+    """Subtract the mean of the training set's pixels, and divide by their deviation."""
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return (images - 0.1307) / 0.3081  # mean and deviation of the training set's pixels
+        return (images - 0.1307) / 0.3081
 
 
-class TutorialClassifier(DigitClassifier):
+class TutorialClassifier(nn.Module):
     """What tutorials build: ReLU before pooling, much dropout, and no batch normalisation."""
 
     def __init__(self):
@@ -38,4 +86,6 @@ class TutorialClassifier(DigitClassifier):
             nn.Dropout(0.5),
             nn.Linear(128, 10),
         )
-        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
