@@ -17,7 +17,7 @@ BARS = {
     "a": (4, 7, 9, 19), "b": (4, 15, 16, 19), "c": (12, 23, 16, 19), "d": (20, 23, 9, 19),
     "e": (12, 23, 9, 12), "f": (4, 15, 9, 12), "g": (12, 15, 9, 19),
 }  # fmt: skip
-GLYPHS = "abcdef bc abdeg abcdg bcfg acdfg acdefg abc abcdefg abcdfg".split()
+GLYPHS = ["abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg"]
 
 
 def draw_digits(count: int, seed: int = 0) -> Split:
