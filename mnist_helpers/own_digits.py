@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 from .pictures import PictureError, find_ink, open_picture, resize
 
+FULL = 75
+LOW = 0.3
 WORKING_SIZE = 160  # pixels of the digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
-THINNEST = 2.4  # width of a stroke in MNIST's pixels; there it is 2.8 on average
+THINNEST = 2.2  # width of a stroke in MNIST's pixels; there it is 2.8 on average
 MOST_DIGITS = 200  # on a page; where more is found, it is a pattern or noise
 CONFIDENCE = 0.75  # below this, the answer is "no digit": 1 % of the validation digits
 
@@ -121,13 +123,15 @@ class Page:
 
 def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return ink in [0, 1] and where it is, bool, [H, W] each."""
-    noise = 1.4826 * np.median(np.abs(contrast))
     top = np.percentile(contrast, 99.9) if contrast.size > 4000 else contrast.max()
-    if top < max(0.02, 5 * noise):
+    split = filters.threshold_otsu(np.clip(contrast, None, top))
+    below = contrast[contrast <= split]
+    contrast = contrast - np.median(below)
+    noise = 1.4826 * np.median(np.abs(below - np.median(below)))
+    full = np.percentile(contrast[contrast > split - np.median(below)], FULL)
+    if full < max(0.02, 4 * noise):
         return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
-    split = filters.threshold_otsu(np.clip(contrast, 0, top))
-    full = np.median(contrast[contrast > split])
-    mask = filters.apply_hysteresis_threshold(contrast, max(0.3 * full, 3 * noise), 0.55 * full)
+    mask = filters.apply_hysteresis_threshold(contrast, max(LOW * full, 3 * noise), 0.55 * full)
     return np.clip(contrast / full, 0, 1), mask
 
 
@@ -159,7 +163,8 @@ def group(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
     new = np.zeros(count + 1, int)
     for i, (_, members) in enumerate(boxes, start=1):
         new[list(members)] = i
-    return new[parts], [box for box, _ in boxes]
+    labels = ndimage.grey_dilation(new[parts], (3, 3))  # with the strokes' soft edge
+    return labels, [box for box, _ in boxes]
 
 
 def size(box: Box) -> int:
@@ -213,7 +218,7 @@ def in_reading_order(boxes: list) -> list:
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
     """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
-    crop = resize_longer_side(np.pad(crop_to(ink, 0), 1), WORKING_SIZE)
+    crop = resize_longer_side(np.pad(crop_to(ink, 0.1), 1), WORKING_SIZE)
     mask = crop > 0.5
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     skeleton = morphology.skeletonize(mask)
@@ -225,8 +230,8 @@ def normalise(ink: np.ndarray) -> torch.Tensor:
     crop = resize_longer_side(crop_to(crop, 0.2), BOX_SIZE)
     canvas = np.zeros((28, 28), np.float32)
     y, x = ndimage.center_of_mass(crop)
-    top = int(np.clip(round(13.5 - y), 0, 28 - crop.shape[0]))
-    left = int(np.clip(round(13.5 - x), 0, 28 - crop.shape[1]))
+    top = int(np.clip(round(14 - y), 0, 28 - crop.shape[0]))
+    left = int(np.clip(round(14 - x), 0, 28 - crop.shape[1]))
     canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return torch.from_numpy(np.uint8(np.round(255 * canvas)))
 

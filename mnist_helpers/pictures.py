@@ -134,8 +134,7 @@ def find_ink(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     paper = ndimage.grey_closing(small, 2 * window + 1, mode="reflect")
     paper = ndimage.gaussian_filter(paper, window / 4, mode="nearest")
     paper = resize(paper, *grey.shape)
-    contrast = paper - grey
-    return contrast - np.median(contrast), paper
+    return paper - grey, paper
 
 
 def _window(grey: np.ndarray) -> int:
