@@ -12,15 +12,6 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Parse a state; what can't be parsed is an empty one. */
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
-  }
-}
-
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 /** Say in words what was read. */
@@ -67,12 +58,11 @@ function makePage(size, pen) {
   const list = make("ol", { "aria-label": "Probabilities" }, ...page.bars);
   const part = (name, title, ...children) =>
     make("div", { class: `mnist-${name}` }, make("h4", {}, title), ...children);
-  page.root = make(
-    "div",
-    { class: "mnist-canvas", "data-lm-suppress-shortcuts": "true" }, // JupyterLab's keys
+  page.root = make("div", { class: "mnist-canvas" });
+  page.root.append(
     part("draw", "Your digit", page.paper, buttons),
     part("read", "Answer", page.answer, list),
-    part("seen", "What the network gets", page.images),
+    part("seen", "The network’s input", page.images),
   );
   return page;
 }
@@ -95,7 +85,7 @@ function render({ model, el }) {
   }
 
   function showAnswer() {
-    const state = parse(model.get("answer"));
+    const state = JSON.parse(model.get("answer"));
     const isOld = state.number !== number;
     page.root.classList.toggle("mnist-waiting", isOld);
     if (isOld) return;
@@ -129,7 +119,7 @@ function render({ model, el }) {
   /** Take over the model's drawing: this page's own, another page's, or one from before. */
   function update() {
     if (stroke) return; // what is being drawn here is newer
-    ({ number = 0, strokes = [] } = parse(model.get("drawing")));
+    ({ number, strokes } = JSON.parse(model.get("drawing")));
     showDrawing();
     showAnswer();
   }
@@ -184,14 +174,19 @@ function render({ model, el }) {
     else if (stroke) send(strokes);
     else start(cursor);
   };
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
+  const shield = ({ ctrlKey, metaKey }) =>
+    page.root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
   page.undo.onclick = () => send(strokes.slice(0, -1));
   page.clear.onclick = () => send([]);
 
   model.on("change:drawing", update);
   model.on("change:answer", showAnswer);
+  window.addEventListener("keydown", shield, true);
   el.replaceChildren(page.root);
   update();
   return () => {
+    window.removeEventListener("keydown", shield, true);
     model.off("change:drawing", update);
     model.off("change:answer", showAnswer);
   };

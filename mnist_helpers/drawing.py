@@ -1,6 +1,7 @@
 """A canvas on which the reader draws digits, and ten drawn digits to look at without one."""
 
 import base64
+import copy
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from .own_digits import read_digits
 
 HERE = Path(__file__).parent
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
-PEN = 20  # as wide: in MNIST a stroke is about a seventh as wide as a digit is high
+PEN = 20  # width of its strokes, in MNIST about a seventh of a digit's height
 
 
 class Drawing(NamedTuple):
@@ -52,13 +53,14 @@ def answer(model: nn.Module, message: str) -> str:
         points = np.array([point for stroke in strokes for point in stroke], dtype=float)
         if not (points.shape[1:] in [(), (2,)] and (np.abs(points) <= 10 * SIZE).all()):
             raise ValueError(f"A stroke is a list of points [x, y] between 0 and {SIZE}")
+        own = copy.deepcopy(model)  # the model itself may be trained meanwhile, in another thread
         readings = [
             {
                 "digit": reading.digit,
                 "probabilities": [round(float(p), 4) for p in reading.probabilities],
                 "image": base64.b64encode(np.asarray(reading.image).tobytes()).decode(),
             }
-            for reading in (read_digits(model, draw(strokes)) if len(points) else [])
+            for reading in (read_digits(own, draw(strokes)) if len(points) else [])
         ]
         return json.dumps({"number": number, "readings": readings}, allow_nan=False)
     except Exception as error:  # Jupyter would hide it in a log; the canvas shows it
@@ -76,8 +78,7 @@ def DrawingCanvas(model: nn.Module):
     class Canvas(AnyWidget):
         _esm = HERE / "drawing.js"
         _css = HERE / "drawing.css"
-        size = Int(SIZE).tag(sync=True)
-        pen = Int(PEN).tag(sync=True)
+        size, pen = Int(SIZE).tag(sync=True), Int(PEN).tag(sync=True)
         drawing = Unicode('{"number": 0, "strokes": []}').tag(sync=True)
         answer = Unicode('{"number": 0, "readings": []}').tag(sync=True)
 
