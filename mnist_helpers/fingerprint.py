@@ -63,9 +63,11 @@ def fingerprint(*values: object) -> str:
 def _code(value: object) -> str | list:
     """Return a function's or a module's source without comments and docstrings; for a function
     whose source isn't known (as one of a shell's command line), what Python compiled it to."""
+    if value.__name__ == "<lambda>":  # its source would be the whole line
+        return _bytecode(value.__code__)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
-    except (OSError, SyntaxError):  # the latter for a lambda, which is a part of a line
+    except (OSError, SyntaxError):
         return _bytecode(value.__code__)
     for node in ast.walk(tree):
         match getattr(node, "body", None):

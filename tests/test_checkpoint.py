@@ -1,222 +1,186 @@
-"""Trainings that are stopped, killed and started again, in real processes."""
+"""Files that lie: damaged, cut off, of another kind, or made to run something when read."""
 
-import io
-import multiprocessing
+import errno
 import os
-import resource
-import signal
-import time
-import warnings
+import pickle
+import stat
 
 import pytest
 import torch
+from torch import nn
 
 from mnist_helpers import (
-    ArchiveError,
+    CheckpointError,
     DigitClassifier,
-    Split,
-    TrainingConfig,
-    archive,
-    load_mnist,
-    progress,
-    train,
+    load_model,
+    predict_proba,
+    save_model,
+    to_device,
 )
-from mnist_helpers.archive import digest
+from mnist_helpers.checkpoint import read_file, write_file
 
-from .conftest import ROOT
+from .conftest import perceptron, same_weights
 from .damage import damaged
+from .processes import call
 
-CONFIG = TrainingConfig(epochs=6, seed=3)
-# Children are forked from one process that has PyTorch loaded: they start at once.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+CONTENTS = {"weights": torch.arange(5_000.0), "epoch": 3, "names": ["a", "b"], "nothing": None}
 
 
-def a_few_images(root=ROOT / "data") -> tuple[Split, Split]:
-    data = load_mnist(root)
-    return (
-        Split(data.train.images[:300], data.train.labels[:300]),
-        Split(data.validation.images[:100], data.validation.labels[:100]),
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "thing.pt"
+    write_file(path, "thing", CONTENTS)
+    return path
+
+
+def is_true(contents: dict) -> bool:
+    plain = {name: value for name, value in contents.items() if name != "weights"}
+    return plain == {"epoch": 3, "names": ["a", "b"], "nothing": None} and torch.equal(
+        contents["weights"], CONTENTS["weights"]
     )
 
 
-def run(folder, config=CONFIG, report=lambda now: None) -> tuple[str, list]:
-    """Train a small classifier, and return the digest of its weights, and its history."""
-    torch.manual_seed(config.seed)
-    model = DigitClassifier(channels=(8, 8))
-    history = train(model, *a_few_images(), config, report=report, checkpoints=folder)
-    return digest(model.state_dict()), history
+def test_what_was_written_is_read(path):
+    assert is_true(read_file(path, "thing"))
 
 
-def run_in_child(folder, pipe, epoch, moment) -> None:
-    """Train, and say so and wait when the given moment in the epoch has come."""
-    torch.set_num_threads(1)
-    progress.REPORT_SECONDS = 0
-    here = {"epoch": 0}
-
-    def wait_at(name):
-        if (here["epoch"], name) == (epoch, moment):
-            pipe.send("now")
-            time.sleep(60)  # until the kill
-
-    def report(now):
-        here["epoch"] = now.epoch
-        wait_at(f"batch {now.batch}")
-
-    def surrounded(function, before, after):
-        def call(*arguments):
-            wait_at(before)
-            result = function(*arguments)
-            wait_at(after)
-            return result
-
-        return call
-
-    class SlowFile(io.FileIO):
-        def write(self, content):
-            half = len(content) // 2
-            wait_at("before the write")
-            super().write(content[:half])
-            wait_at("half written")
-            super().write(content[half:])
-
-    archive.os.fdopen = SlowFile
-    archive.os.replace = surrounded(os.replace, "before the renaming", "after the renaming")
-    pipe.send(run(folder, report=report))
+def test_of_200_damages_each_is_found_or_harmless(path):
+    content, found = path.read_bytes(), 0
+    for number in range(200):
+        path.write_bytes(damaged(content, number))
+        try:
+            assert is_true(read_file(path, "thing")), number
+        except CheckpointError:
+            found += 1
+    assert found > 150
 
 
-def start(folder, epoch=0, moment=""):
-    ours, theirs = PROCESSES.Pipe()
-    child = PROCESSES.Process(target=run_in_child, args=(folder, theirs, epoch, moment))
-    child.start()
-    theirs.close()
-    return child, ours
-
-
-@pytest.fixture(scope="module")
-def uninterrupted():
-    child, pipe = start(None)
-    result = pipe.recv()
-    child.join()
-    return result
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As in the children, for the same bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-IN_A_WRITE = ["before the write", "half written", "before the renaming"]
-MOMENTS = [(epoch, moment) for epoch in (1, 3, 5) for moment in IN_A_WRITE]
-MOMENTS += [(epoch, "after the renaming") for epoch in (1, 4, 6)]
-MOMENTS += [(epoch, f"batch {batch}") for epoch in (1, 2, 4, 6) for batch in (1, 4)]
-
-
-@pytest.mark.parametrize(("epoch", "moment"), MOMENTS)
-def test_a_killed_training_ends_with_the_same_bits(epoch, moment, uninterrupted, tmp_path):
-    child, pipe = start(tmp_path, epoch, moment)
-    assert pipe.recv() == "now"
-    os.kill(child.pid, signal.SIGKILL)
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    saved = list(tmp_path.glob("*.pt"))
-    assert len(saved) == (epoch > 1 or moment == "after the renaming")
-    assert run(tmp_path) == uninterrupted
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
-
-
-def test_there_are_twenty_moments_and_enough_of_them_in_a_write():
-    assert len(MOMENTS) == 20
-    writes = [(epoch, moment) for epoch, moment in MOMENTS if moment in IN_A_WRITE]
-    assert len(writes) >= 5 and len({epoch for epoch, _ in writes}) >= 3
-
-
-def test_a_stopped_training_goes_on_and_says_so(uninterrupted, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "REPORT_SECONDS", 0)
-
-    def stop(now):
-        if (now.epoch, now.batch) == (4, 2):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, report=stop)
-    reports = []
-    assert run(tmp_path, report=reports.append) == uninterrupted
-    assert [report.epoch for report in reports] == [4] * 4 + [5] * 4 + [6] * 4
-    assert str(reports[0]).endswith("left (went on after epoch 3)")
-
-
-def interrupted(folder, config=CONFIG) -> None:
-    def stop(now):
-        if now.epoch == 3:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(progress, "REPORT_SECONDS", 0)
-        run(folder, config, report=stop)
-
-
-def test_another_configuration_is_another_run(uninterrupted, tmp_path):
-    interrupted(tmp_path, TrainingConfig(epochs=6, seed=3, learning_rate=1e-3))
-    (other,) = tmp_path.glob("*.pt")
-    assert run(tmp_path) == uninterrupted
-    assert list(tmp_path.glob("*.pt")) == [other]
-
-
-def test_a_finished_run_trains_again(tmp_path):
-    run(tmp_path)
-    reports = []
-    run(tmp_path, report=reports.append)
-    assert reports[-1].resumed_after == 0
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_damaged_checkpoint_is_set_aside(number, uninterrupted, tmp_path):
-    interrupted(tmp_path)
-    (path,) = tmp_path.glob("*.pt")
-    content = damaged(path.read_bytes(), number)
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip file at all", bytes(10_000)])
+def test_what_is_no_file_of_ours_is_refused(path, content):
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match="cannot be used.*set aside.*starts anew"):
-        assert run(tmp_path) == uninterrupted
-    assert path.with_suffix(".damaged").read_bytes() == content
+    with pytest.raises(CheckpointError, match="The thing .*thing.pt' can't be used"):
+        read_file(path, "thing")
 
 
-def test_two_processes_at_the_same_training_do_not_meet(tmp_path):
-    child, pipe = start(tmp_path, 2, "batch 1")
-    assert pipe.recv() == "now"
-    with pytest.raises(ArchiveError, match="Another process is at this very training"):
-        run(tmp_path)
-    child.kill()
-    child.join()
-    run(tmp_path)
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"There is no network at .*gone\.pt"):
+        load_model(tmp_path / "gone.pt", perceptron())
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc is Linux's")
-def test_a_folder_that_cannot_be_written_is_refused_at_once():
-    with pytest.raises(ArchiveError, match="Checkpoints cannot be written to '/proc/runs'"):
-        run("/proc/runs")
+def test_another_kind_is_refused(path):
+    with pytest.raises(CheckpointError, match="can't be used: it is a thing"):
+        load_model(path, perceptron())
 
 
-def train_on_a_full_disk(folder, pipe) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may be larger
+def test_another_programs_file_is_refused(tmp_path):
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="can't be used"):
+        load_model(tmp_path / "other.pt", perceptron())
+
+
+class Malice:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_nothing_in_a_file_is_executed(path, tmp_path):
+    trace = tmp_path / "trace"
+    torch.save({"kind": "thing", "contents": Malice(trace)}, path)
+    with pytest.raises(CheckpointError):
+        read_file(path, "thing")
+    path.with_suffix(".pkl").write_bytes(pickle.dumps(Malice(trace)))
+    with pytest.raises(CheckpointError):
+        read_file(path.with_suffix(".pkl"), "thing")
+    assert not trace.exists()
+    torch.load(path, weights_only=False)  # it would have run
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_keeps_the_old_file_alone(step, path, monkeypatch):
+    def no_space(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, step, no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_file(path, "thing", {"epoch": 4})
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="file modes are POSIX's")
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_a_files_mode_is_the_usual_one(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        write_file(tmp_path / "thing.pt", "thing", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "thing.pt").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("make", [DigitClassifier, perceptron])
+def test_a_saved_network_is_the_same_in_every_bit(make, digits, tmp_path):
+    torch.manual_seed(1)
+    model = make().eval()
+    save_model(model, tmp_path / "models" / "network.pt")
+    torch.manual_seed(2)
+    other = make()
+    nn.init.zeros_(next(other.parameters()))
+    loaded = load_model(tmp_path / "models" / "network.pt", other)
+    assert loaded is other and not loaded.training and same_weights(model, loaded)
+    same_layout = to_device(model, torch.device("cpu"))
+    expected = predict_proba(same_layout, digits.images)
+    assert torch.equal(predict_proba(loaded, digits.images), expected)
+
+
+def predict_in_child(pipe, path, digits) -> None:
     torch.set_num_threads(1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = run(folder)
-    pipe.send((result, [str(warning.message) for warning in caught]))
+    pipe.send(predict_proba(load_model(path, perceptron()), digits.images).tolist())
 
 
-def test_a_full_disk_is_said_and_the_training_goes_on(uninterrupted, tmp_path):
-    ours, theirs = PROCESSES.Pipe()
-    child = PROCESSES.Process(target=train_on_a_full_disk, args=(tmp_path, theirs))
-    child.start()
-    theirs.close()
-    result, messages = ours.recv()
-    child.join()
-    assert result == uninterrupted
-    assert len(messages) == 6 and "could not be written" in messages[0]
-    assert not list(tmp_path.glob("*.p*"))
+def test_a_network_is_the_same_in_another_process(digits, tmp_path, one_thread):
+    model = perceptron()
+    model(digits.images[:, None] / 255)  # so that batch norm has statistics
+    save_model(model, tmp_path / "network.pt")
+    found = call(predict_in_child, tmp_path / "network.pt", digits)
+    assert found == predict_proba(model, digits.images).tolist()
+
+
+def test_layers_that_learn_their_size_are_loaded(tmp_path, digits):
+    def lazy():
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+    model = lazy()
+    expected = predict_proba(model, digits.images)
+    save_model(model, tmp_path / "network.pt")
+    loaded = load_model(tmp_path / "network.pt", lazy())
+    assert torch.equal(predict_proba(loaded, digits.images), expected)
+
+
+class SoftmaxFirst(DigitClassifier):
+    """The same weights, another network."""
+
+    def forward(self, images):
+        return super().forward(images).softmax(dim=1)
+
+
+def test_a_subclass_is_not_loaded_as_another_network(tmp_path):
+    save_model(SoftmaxFirst(), tmp_path / "network.pt")
+    with pytest.raises(CheckpointError, match="holds a SoftmaxFirst, .*is a DigitClassifier"):
+        load_model(tmp_path / "network.pt", DigitClassifier())
+
+
+def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
+    save_model(nn.Sequential(nn.Linear(3, 2)), tmp_path / "network.pt")
+    with pytest.raises(CheckpointError, match="Sequential of other layers(.|\n)*size mismatch"):
+        load_model(tmp_path / "network.pt", nn.Sequential(nn.Linear(4, 2)))
+
+
+def test_a_network_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(CheckpointError, match="can't be written to"):
+        save_model(perceptron(), tmp_path / "models" / "network.pt")
