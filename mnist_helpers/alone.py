@@ -22,7 +22,9 @@ def update(project: Path, repository: str) -> None:
         ["fetch", "--quiet", "--depth=1", address, version or "HEAD"],
         ["checkout", "--quiet", "--detach", "FETCH_HEAD"],
     ):
-        git = subprocess.run(["git", "-C", project, *command], capture_output=True, text=True)
+        git = subprocess.run(
+            ["git", "-C", project, *command], capture_output=True, encoding="utf-8"
+        )
         if git.returncode:
             raise RuntimeError(
                 f"{project.name} could not be brought up to date: {git.stderr.strip()}. "

@@ -140,10 +140,10 @@ def test_without_network_the_copy_that_is_there_can_be_used(origin, folder):
 def test_changes_of_ones_own_in_the_copy_are_not_lost(origin, folder):
     run_setup(folder, origin.as_uri())
     mine = folder / "mnist-notebook" / "mnist_helpers" / "__init__.py"
-    mine.write_text("NUMBER = 'mine'\n")
+    mine.write_bytes(b"NUMBER = 0\n")
     commit(origin, 2)
     assert "overwritten by checkout" in run_setup(folder, origin.as_uri()).stderr
-    assert mine.read_text() == "NUMBER = 'mine'\n"
+    assert mine.read_bytes() == b"NUMBER = 0\n"
 
 
 def test_an_address_without_a_repository_is_refused(folder):
@@ -159,8 +159,8 @@ def test_started_from_the_parent_folder_it_steps_into_the_project(origin, tmp_pa
 def test_a_failed_installation_fails_again(origin, folder):
     """And doesn't leave a state in which the second run seems to succeed."""
     settings = origin / "pyproject.toml"
-    text = settings.read_text().replace('"numpy>=', '"no-such-package-anywhere>=')
-    settings.write_text(text)
+    text = settings.read_text(encoding="utf-8").replace('"numpy>=', '"no-such-package-anywhere>=')
+    settings.write_text(text, encoding="utf-8")
     commit(origin, 2)
     source = SETUP.replace("%matplotlib inline\n", "")
     twice = f"def cell():\n{source}\n".replace("\n", "\n    ")
@@ -195,7 +195,7 @@ def commands(monkeypatch) -> Commands:
 @pytest.fixture
 def project(tmp_path) -> Path:
     text = '[project]\ndependencies = ["torch>=2.6", "NumPy>=2.0", "no-such-package-anywhere>=1.0"]'
-    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     return tmp_path
 
 
