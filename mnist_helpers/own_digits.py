@@ -3,247 +3,203 @@
 python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]
 """
 
+import argparse
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from scipy import ndimage
-from skimage import filters, morphology
+from skimage import morphology
 from torch import nn
 from torch.nn import functional as F
 
+from .checkpoint import CheckpointError, load_model
+from .evaluation import predict_proba
+from .model import DigitClassifier
 from .pictures import PictureError, find_ink, open_picture, resize
+from .segments import Box, group, threshold
 
-FULL = 75
-LOW = 0.3
 WORKING_SIZE = 160  # pixels of the digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
-THINNEST = 2.2  # width of a stroke in MNIST's pixels; there it is 2.8 on average
-MOST_DIGITS = 200  # on a page; where more is found, it is a pattern or noise
-CONFIDENCE = 0.75  # below this, the answer is "no digit": 1 % of the validation digits
+THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
+CONFIDENCE = 0.75  # below this, or beyond the limits under it, there is no digit: all
+MOST_HOLES, MOST_PARTS, LONGEST = 4, 3, 58  # of them together hit 1 % of the validation digits
 
 
-class Box(NamedTuple):
-    """A rectangle in pixels of the picture as displayed; right and bottom are just outside."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
-    """What was read in one place of a picture: `digit` is None where it is no digit."""
+    """What was found in one place of a picture; `digit` is None where it is no digit."""
 
     digit: int | None
-    probabilities: torch.Tensor  # float [10]
+    probabilities: torch.Tensor  # float [10], the means over slightly changed copies
     box: Box
-    image: torch.Tensor  # uint8 [28, 28], which the network saw
-
-
-def to_mnist(picture: object) -> torch.Tensor:
-    """Return a picture of one digit as MNIST's own were made: uint8 [28, 28], ink 255."""
-    page = Page(picture)
-    if not page.boxes:
-        raise PictureError("There is no ink on the picture.")
-    return normalise(np.where(page.labels > 0, page.ink, 0))
-
-
-def find_digits(picture: object) -> list[Box]:
-    """Return the boxes of the digits on a picture, line by line, from left to right."""
-    page = Page(picture)
-    return [page.displayed(box) for box in page.boxes]
-
-
-def read_digits(model: nn.Module, picture: object) -> list[Reading]:
-    """Read all digits on a picture, line by line, from left to right."""
-    page = Page(picture)
-    if not page.boxes:
-        return []
-    images = torch.stack(
-        [normalise(np.where(page.labels == i, page.ink, 0)) for i in range(1, len(page.boxes) + 1)]
-    )
-    probabilities = steady_probabilities(model, images)
-    return [
-        Reading(int(p.argmax()) if p.max() >= CONFIDENCE else None, p, page.displayed(box), image)
-        for p, box, image in zip(probabilities, page.boxes, images, strict=True)
-    ]
-
-
-def steady_probabilities(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the mean probabilities [N, 10] over copies that are slightly turned, scaled, moved."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    was_training = model.training
-    model.eval()
-    x = images[:, None].float() / 255
-    total = 0
-    variants = [
-        (0, 1, 0, 0),
-        (10, 1, 0, 0),
-        (-10, 1, 0, 0),
-        (0, 1.12, 0, 0),
-        (0, 0.88, 0, 0),
-        (0, 1, 1.5, 0),
-        (0, 1, -1.5, 0),
-        (0, 1, 0, 1.5),
-        (0, 1, 0, -1.5),
-    ]
-    with torch.inference_mode():
-        for angle, scale, dx, dy in variants:
-            a = np.deg2rad(angle)
-            theta = torch.tensor(
-                [
-                    [np.cos(a) / scale, -np.sin(a) / scale, dx / 14],
-                    [np.sin(a) / scale, np.cos(a) / scale, dy / 14],
-                ],
-                dtype=torch.float32,
-            )
-            grid = F.affine_grid(theta.expand(len(x), 2, 3), x.shape, align_corners=False)
-            moved = F.grid_sample(x, grid, align_corners=False)
-            total = total + model(moved.to(device)).float().softmax(dim=1).cpu()
-    model.train(was_training)
-    return total / len(variants)
+    image: torch.Tensor  # uint8 [28, 28], what the network was given
 
 
 class Page:
-    """The ink on a picture, and to which digit it belongs."""
+    """A picture, the ink on it, and which ink belongs to which digit."""
 
     def __init__(self, picture: object):
-        colours, self.scale = open_picture(picture)
-        self.contrast, self.paper = find_ink(colours)
-        self.colours = colours
-        self.ink, mask = threshold(self.contrast)
-        self.labels, self.boxes = group(mask)
-
-    def displayed(self, box: Box) -> Box:
-        return Box(*(round(side / self.scale) for side in box))
-
-
-def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ink in [0, 1] and where it is, bool, [H, W] each."""
-    top = np.percentile(contrast, 99.9) if contrast.size > 4000 else contrast.max()
-    split = filters.threshold_otsu(np.clip(contrast, None, top))
-    below = contrast[contrast <= split]
-    contrast = contrast - np.median(below)
-    noise = 1.4826 * np.median(np.abs(below - np.median(below)))
-    full = np.percentile(contrast[contrast > split - np.median(below)], FULL)
-    if full < max(0.02, 4 * noise):
-        return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
-    mask = filters.apply_hysteresis_threshold(contrast, max(LOW * full, 3 * noise), 0.55 * full)
-    return np.clip(contrast / full, 0, 1), mask
+        self.colours, scale = open_picture(picture)
+        self.contrast = find_ink(self.colours)
+        ink, mask = threshold(self.contrast)
+        labels, boxes = group(mask)
+        self.ink = np.where(labels > 0, ink, 0)
+        self.boxes = [Box(*(round(side / scale) for side in box)) for box in boxes]
+        self.images = [_normalise(np.where(labels == i + 1, ink, 0)) for i in range(len(boxes))]
 
 
-def group(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
-    """Join the parts of broken digits, drop specks; return labels [H, W] and their boxes in the
-    order in which one reads."""
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
-    if count == 0:
-        return parts, []
-    areas = np.bincount(parts.ravel())[1:]
-    kept = areas > 0.02 * areas.max()
-    if kept.sum() > MOST_DIGITS * 3:
-        return np.zeros_like(parts), []
-    slices = ndimage.find_objects(parts)
-    boxes = [
-        (Box(s[1].start, s[0].start, s[1].stop, s[0].stop), {i + 1})
-        for i, s in enumerate(slices)
-        if kept[i]
-    ]
-    stroke = 2 * np.percentile(
-        ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][mask], 90
-    )
-    boxes = merge(boxes, stroke)
-    largest = max(size(box) for box, _ in boxes)
-    boxes = [(box, members) for box, members in boxes if size(box) >= 0.25 * largest]
-    if len(boxes) > MOST_DIGITS:
-        return np.zeros_like(parts), []
-    boxes = in_reading_order(boxes)
-    new = np.zeros(count + 1, int)
-    for i, (_, members) in enumerate(boxes, start=1):
-        new[list(members)] = i
-    labels = ndimage.grey_dilation(new[parts], (3, 3))  # with the strokes' soft edge
-    return labels, [box for box, _ in boxes]
+def to_mnist(picture: object) -> torch.Tensor:
+    """Return a picture of one digit as MNIST's own were made: uint8 [28, 28], 255 = ink.
+
+    `picture` is a path, a PIL image, or an array or tensor [H, W], [H, W, 3] or [H, W, 4] of any
+    size and range, dark on light or light on dark. As in LeCun et al. 1998 (section III.A), the ink
+    is scaled into 20 x 20 pixels, with its aspect kept and grey edges, and its centre of mass is
+    placed in the middle. Thin strokes are thickened first. Raises PictureError if it can't be
+    opened or shows no ink.
+    """
+    return torch.from_numpy(stages(picture)["28 x 28"])
 
 
-def size(box: Box) -> int:
-    return max(box.right - box.left, box.bottom - box.top)
+def stages(picture: object) -> dict[str, np.ndarray]:
+    """Return what `to_mnist` makes of a picture, step by step, as arrays [H, W] by name.
+
+    Raises PictureError as `to_mnist` does.
+    """
+    page = Page(picture)
+    if not page.boxes:
+        raise PictureError("There is no ink on the picture that could be a digit.")
+    return {
+        "as brought": page.colours.mean(axis=2),
+        "local paper removed": page.contrast,
+        "ink": page.ink,
+        "28 x 28": _normalise(page.ink).numpy(),
+    }
 
 
-def merge(boxes: list, stroke: float) -> list:
-    merged = True
-    while merged:
-        merged = False
-        largest = max(size(box) for box, _ in boxes)
-        for i in range(len(boxes)):
-            for j in range(i):
-                if belong(boxes[i][0], boxes[j][0], stroke, largest):
-                    a, b = boxes[i][0], boxes[j][0]
-                    both = Box(
-                        min(a.left, b.left),
-                        min(a.top, b.top),
-                        max(a.right, b.right),
-                        max(a.bottom, b.bottom),
-                    )
-                    boxes[j] = (both, boxes[i][1] | boxes[j][1])
-                    del boxes[i]
-                    merged = True
-                    break
-            if merged:
-                break
-    return boxes
+def find_digits(picture: object) -> list[Box]:
+    """Return the boxes of the digits on a picture, line by line, each from left to right; none
+    where there is no ink. Digits that touch are one box. Raises PictureError if it can't be opened.
+    """
+    return Page(picture).boxes
 
 
-def belong(a: Box, b: Box, stroke: float, largest: int) -> bool:
-    across = max(a.left, b.left) - min(a.right, b.right)
-    down = max(a.top, b.top) - min(a.bottom, b.bottom)
-    gap = np.hypot(max(across, 0), max(down, 0))
-    if min(size(a), size(b)) < max(4 * stroke, 0.5 * largest):  # a fragment
-        return gap < max(2 * stroke, 0.2 * max(size(a), size(b)))
-    narrow = min(a.right - a.left, b.right - b.left)
-    return -across > 0.5 * narrow and down < 0.12 * largest
+def read_digits(
+    model: nn.Module, picture: object, *, confidence: float = CONFIDENCE
+) -> list[Reading]:
+    """Classify all digits on a picture, line by line, each from left to right.
+
+    `model` is any network from float [N, 1, 28, 28] to logits [N, 10]. A reading's digit is None
+    where its highest probability is below `confidence` (see `calibrate`) or the shape is no
+    digit's; a picture without ink gives no reading. Raises PictureError if it can't be opened.
+    """
+    page = Page(picture)
+    if not page.boxes:
+        return []
+    readings = []
+    probabilities = steady_proba(model, torch.stack(page.images))
+    for row, box, image in zip(probabilities, page.boxes, page.images, strict=True):
+        is_digit = float(row.max()) >= confidence and _is_like_a_digit(image.numpy())
+        readings.append(Reading(int(row.argmax()) if is_digit else None, row, box, image))
+    return readings
 
 
-def in_reading_order(boxes: list) -> list:
-    lines = []
-    for box in sorted(boxes, key=lambda pair: pair[0].top + pair[0].bottom):
-        middle = (box[0].top + box[0].bottom) / 2
-        if lines and middle < lines[-1][0][0].bottom:
-            lines[-1].append(box)
-        else:
-            lines.append([box])
-    return [box for line in lines for box in sorted(line, key=lambda pair: pair[0].left)]
+def calibrate(model: nn.Module, images: torch.Tensor, refused: float = 0.01) -> float:
+    """Return the confidence below which this share of uint8 images [N, 28, 28] of digits
+    (validation images) lies: for `read_digits` with a network that is trained otherwise."""
+    return float(steady_proba(model, images).max(dim=1).values.quantile(refused))
 
 
-def normalise(ink: np.ndarray) -> torch.Tensor:
+def steady_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return the means [N, 10] of the probabilities of uint8 images [N, 28, 28] and of eight copies
+    of each, slightly turned, scaled and shifted: what is no digit seldom keeps its answer."""
+    copies = [(0, 1, 0, 0), (10, 1, 0, 0), (-10, 1, 0, 0), (0, 1.12, 0, 0), (0, 0.88, 0, 0)]
+    copies += [(0, 1, 1.5, 0), (0, 1, -1.5, 0), (0, 1, 0, 1.5), (0, 1, 0, -1.5)]
+    total = torch.zeros(len(images), 10)
+    for degrees, scale, right, down in copies:
+        cosine, sine = np.cos(np.radians(degrees)) / scale, np.sin(np.radians(degrees)) / scale
+        matrix = torch.tensor([[cosine, -sine, right / 14], [sine, cosine, down / 14]])
+        grid = F.affine_grid(
+            matrix.float().expand(len(images), 2, 3), (len(images), 1, 28, 28), align_corners=False
+        )
+        moved = F.grid_sample(images[:, None].float(), grid, align_corners=False)
+        total += predict_proba(model, moved[:, 0].round().to(torch.uint8))
+    return total / len(copies)
+
+
+def _is_like_a_digit(image: np.ndarray) -> bool:
+    """Say whether the holes, parts and length of the strokes are not more than a digit has."""
+    ink = image > 110
+    holes = ndimage.label(~np.pad(ink, 1))[1] - 1
+    parts = ndimage.label(ink, np.ones((3, 3)))[1]
+    length = morphology.skeletonize(ink).sum()
+    return holes <= MOST_HOLES and parts <= MOST_PARTS and length <= LONGEST
+
+
+def _normalise(ink: np.ndarray) -> torch.Tensor:
     """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
-    crop = resize_longer_side(np.pad(crop_to(ink, 0.1), 1), WORKING_SIZE)
-    mask = crop > 0.5
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    skeleton = morphology.skeletonize(mask)
-    width = 2 * np.median(inside[skeleton]) if skeleton.any() else 1
+    ink = _scale_to(np.pad(_crop(ink, 0.1), 1), WORKING_SIZE)
+    core = morphology.skeletonize(ink > 0.5)
+    to_paper = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
+    width = 2 * np.median(to_paper[core]) if core.any() else 1
     grow = round((THINNEST * WORKING_SIZE / BOX_SIZE - width) / 2)
     if grow > 0:
         disc = np.hypot(*np.ogrid[-grow : grow + 1, -grow : grow + 1]) <= grow
-        crop = ndimage.grey_dilation(np.pad(crop, grow), footprint=disc)
-    crop = resize_longer_side(crop_to(crop, 0.2), BOX_SIZE)
-    canvas = np.zeros((28, 28), np.float32)
-    y, x = ndimage.center_of_mass(crop)
-    top = int(np.clip(round(14 - y), 0, 28 - crop.shape[0]))
-    left = int(np.clip(round(14 - x), 0, 28 - crop.shape[1]))
-    canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
-    return torch.from_numpy(np.uint8(np.round(255 * canvas)))
-
-
-def crop_to(ink: np.ndarray, least: float) -> np.ndarray:
-    rows, columns = (
-        np.flatnonzero((ink > least).any(axis=1)),
-        np.flatnonzero((ink > least).any(axis=0)),
+        ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=disc)
+    ink = _scale_to(_crop(ink, 0.2), BOX_SIZE)
+    image = np.zeros((28, 28), np.uint8)
+    # MNIST's own centres of mass are at row and column 14, counted from 0.
+    centre = ndimage.center_of_mass(ink)
+    top, left = (
+        int(np.clip(round(14 - middle), 0, 28 - side))
+        for middle, side in zip(centre, ink.shape, strict=True)
     )
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    image[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink)
+    return torch.from_numpy(image)
 
 
-def resize_longer_side(ink: np.ndarray, side: int) -> np.ndarray:
+def _crop(ink: np.ndarray, least: float) -> np.ndarray:
+    rows, columns = np.nonzero(ink > min(least, ink.max() / 2))
+    return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
     scale = side / max(ink.shape)
     return np.clip(resize(ink, *[max(1, round(scale * length)) for length in ink.shape]), 0, 1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mnist_helpers.own_digits", description="Classify the digits on a picture."
+    )
+    parser.add_argument("picture")
+    parser.add_argument("--model", default="models/mnist.pt", help="what the lesson saved")
+    parser.add_argument("--show", metavar="OUT.png", help="write the picture with boxes there")
+    options = parser.parse_args(arguments)
+    try:
+        readings = read_digits(load_model(options.model, DigitClassifier()), options.picture)
+        if options.show:
+            _show(options.picture, readings).save(options.show)
+    except (PictureError, CheckpointError, OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    for reading in readings:
+        share = f"{100 * float(reading.probabilities.max()):.1f} %"
+        print("no digit" if reading.digit is None else f"{reading.digit}  {share}")
+    if not readings:
+        print("no digit")
+
+
+def _show(picture: object, readings: list[Reading]) -> Image.Image:
+    colours, scale = open_picture(picture)
+    shown = Image.fromarray(np.uint8(255 * np.clip(colours, 0, 1)))
+    brush = ImageDraw.Draw(shown)
+    for reading in readings:
+        box = [side * scale for side in reading.box]
+        brush.rectangle(box, outline="red", width=2)
+        brush.text(box[:2], "?" if reading.digit is None else str(reading.digit), fill="red")
+    return shown
+
+
+if __name__ == "__main__":
+    main()

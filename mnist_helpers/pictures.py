@@ -116,8 +116,8 @@ def _on_paper(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return colours * alpha + middle * (1 - alpha)
 
 
-def find_ink(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ink's contrast against the paper around it, and the paper, [H, W] each.
+def find_ink(colours: np.ndarray) -> np.ndarray:
+    """Return the ink's contrast against the paper around it, [H, W], of a picture [H, W, 3].
 
     Contrast is about 0 on paper and above 0 on ink. First, ink is what covers less than
     paper does: that decides whether it is dark or light. Then the paper is what a grey closing
@@ -134,7 +134,7 @@ def find_ink(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     paper = ndimage.grey_closing(small, 2 * window + 1, mode="reflect")
     paper = ndimage.gaussian_filter(paper, window / 4, mode="nearest")
     paper = resize(paper, *grey.shape)
-    return paper - grey, paper
+    return paper - grey
 
 
 def _window(grey: np.ndarray) -> int:
