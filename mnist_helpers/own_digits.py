@@ -139,7 +139,7 @@ def _is_like_a_digit(image: np.ndarray) -> bool:
 
 def _normalise(ink: np.ndarray) -> torch.Tensor:
     """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
-    ink = _scale_to(np.pad(_crop(ink, 0.1), 1), WORKING_SIZE)
+    ink = _scale_to(np.pad(_crop(ink, 0.2), 1), WORKING_SIZE)
     core = morphology.skeletonize(ink > 0.5)
     to_paper = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
     width = 2 * np.median(to_paper[core]) if core.any() else 1

@@ -1,0 +1,311 @@
+"""From a picture of somebody's handwriting to MNIST's format, and to an answer or none."""
+
+import csv
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from mnist_helpers import MNIST, DigitClassifier, Split, TrainingConfig, seed_everything, train
+from mnist_helpers.checkpoint import save_model
+from mnist_helpers.own_digits import calibrate, find_digits, main, read_digits, stages, to_mnist
+from mnist_helpers.pictures import PictureError
+
+SHARED = Path(__file__).parent.parent.parent / "shared" / "own_digits"
+
+
+@pytest.fixture(scope="module")
+def digits(data) -> np.ndarray:
+    """A validation image of each digit from 0 to 9, uint8 [10, 28, 28]."""
+    return np.stack(
+        [data.validation.images[data.validation.labels == i][1].numpy() for i in range(10)]
+    )
+
+
+@pytest.fixture(scope="module")
+def model(data) -> DigitClassifier:
+    """A network that had one look at 8,000 images."""
+    seed_everything(0)
+    network = DigitClassifier()
+    few = MNIST(
+        Split(data.train.images[:8_000], data.train.labels[:8_000]),
+        Split(data.validation.images[:100], data.validation.labels[:100]),
+        data.test,
+    )
+    train(network, few, TrainingConfig(epochs=1, distortion=None))
+    return network.eval()
+
+
+def enlarged(image: np.ndarray, side: int = 280) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def difference(image: torch.Tensor, other: np.ndarray) -> float:
+    """The mean absolute difference, as a share of the ink, where at most one pixel of shift (the
+    centre of mass is rounded to pixels) doesn't count."""
+    shifts = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    moved = [np.roll(image.numpy().astype(float), shift, (0, 1)) for shift in shifts]
+    return min(float(np.abs(values - other).sum() / other.sum()) for values in moved)
+
+
+def line(width: int = 4, side: int = 200, dark: float = 0.2, light: float = 0.9) -> np.ndarray:
+    """A vertical line in a picture of floats."""
+    picture = np.full((side, side), light)
+    picture[40:160, 100 : 100 + width] = dark
+    return picture
+
+
+def test_mnist_images_stay_as_they_are(digits):
+    assert np.mean([difference(to_mnist(image), image) for image in digits]) < 0.25
+
+
+@pytest.mark.parametrize("change", ["enlarged", "inverted", "padded", "rgb", "16 bit", "shaded"])
+def test_a_changed_picture_gives_nearly_the_same_image(digits, change):
+    for image in digits:
+        large = enlarged(image)
+        picture = {
+            "enlarged": large,
+            "inverted": 255 - large,
+            "padded": np.pad(large, ((150, 10), (0, 120))),
+            "rgb": np.repeat(large[:, :, None], 3, axis=2),
+            "16 bit": large.astype(np.uint16) * 257,
+            "shaded": 40 + large * 0.5 + np.linspace(0, 60, 280),
+        }[change]
+        assert difference(to_mnist(picture), to_mnist(image).numpy()) < 0.35
+
+
+def test_the_centre_of_mass_is_in_the_middle(digits):
+    for image in digits:
+        centre = ndimage.center_of_mass(to_mnist(enlarged(image)).numpy())
+        assert np.allclose(centre, 14, atol=0.75)
+
+
+def test_the_ink_fills_a_box_of_twenty_pixels(digits):
+    for image in digits:
+        rows, columns = np.nonzero(to_mnist(enlarged(image, 500)).numpy())
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+
+
+def test_a_hairline_becomes_as_wide_as_a_stroke_of_mnist():
+    image = to_mnist(line(width=2, side=800)).numpy() / 255
+    widths = image.sum(axis=1)
+    assert 1.7 < np.median(widths[widths > 0]) < 3
+
+
+def test_light_ink_on_dark_paper_gives_what_dark_ink_on_light_paper_gives():
+    assert torch.equal(to_mnist(line()), to_mnist(1 - line()))
+
+
+def test_yellow_ink_is_found_though_it_is_as_light_as_paper():
+    colours = np.full((200, 200, 3), 255, np.uint8)
+    colours[40:160, 95:105] = (255, 255, 60)
+    assert to_mnist(colours).max() == 255
+
+
+def test_faint_squares_on_the_paper_leave_no_trace():
+    squared = np.full((200, 200), 0.9)
+    squared[::23] = squared[:, ::23] = 0.78
+    assert find_digits(np.minimum(line(), squared)) == [(100, 40, 104, 160)]
+
+
+def test_a_dark_tables_edge_leaves_no_trace():
+    picture = line()
+    picture[:, :30] = 0.1
+    assert find_digits(picture) == find_digits(line())
+
+
+def test_specks_are_dropped():
+    picture = line()
+    picture[10:12, 20:22] = 0.2
+    assert find_digits(picture) == [(100, 40, 104, 160)]
+
+
+def test_a_broken_stroke_is_one_digit():
+    picture = line()
+    picture[95:103] = 0.9
+    assert find_digits(picture) == [(100, 40, 104, 160)]
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_transparent_pictures_show_ink_of_either_kind(ink):
+    picture = np.full((200, 200, 4), ink, np.uint8)
+    picture[:, :, 3] = 255 * (line() < 0.5)
+    assert find_digits(picture) == [(100, 40, 104, 160)]
+
+
+def test_a_palettes_colours_count_not_its_numbers(tmp_path):
+    picture = Image.fromarray(np.uint8(line() > 0.5), mode="P")
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.save(tmp_path / "line.png")
+    assert find_digits(tmp_path / "line.png") == [(100, 40, 104, 160)]
+
+
+def test_a_photo_is_turned_as_its_camera_was(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # display it turned clockwise by 90 degrees
+    sideways = np.uint8(255 * np.rot90(line()))
+    Image.fromarray(sideways).save(tmp_path / "line.jpg", exif=exif, quality=95)
+    box = find_digits(tmp_path / "line.jpg")[0]
+    assert np.allclose(box, (100, 40, 104, 160), atol=2)
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels():
+    large = np.kron(line(), np.ones((8, 8)))
+    assert np.allclose(find_digits(large)[0], (800, 320, 832, 1280), atol=8)
+
+
+def test_digits_are_found_line_by_line_from_left_to_right(digits):
+    rows = [np.hstack([enlarged(digits[i], 140) for i in row]) for row in ((7, 1, 0), (5, 4, 2))]
+    boxes = find_digits(255 - np.vstack(rows))
+    cells = [(box.left // 140, box.top // 140) for box in boxes]
+    assert cells == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+
+
+def test_touching_digits_are_one_box():
+    picture = np.minimum(line(), np.roll(line(), 4, axis=1))
+    assert len(find_digits(picture)) == 1
+
+
+def test_the_steps_end_with_what_the_network_is_given():
+    steps = stages(line())
+    assert list(steps) == ["as brought", "local paper removed", "ink", "28 x 28"]
+    assert torch.equal(torch.from_numpy(steps["28 x 28"]), to_mnist(line()))
+
+
+def test_digits_are_classified(model, digits):
+    pages = [read_digits(model, 255 - enlarged(image)) for image in digits]
+    answers = [readings[0].digit for readings in pages]
+    assert sum(answer == label for label, answer in enumerate(answers)) >= 8
+
+
+def test_a_reading_holds_the_image_that_was_classified(model, digits):
+    reading = read_digits(model, digits[3])[0]
+    assert torch.equal(reading.image, to_mnist(digits[3]))
+    assert reading.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal", "salt", "paper", "checkerboard"])
+def test_noise_and_patterns_are_no_digits(model, kind):
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:120, :120]
+    picture = {
+        "uniform": random.random((120, 120)),
+        "normal": random.normal(0.5, 0.2, (120, 120)),
+        "salt": np.float64(random.random((120, 120)) > 0.2),
+        "paper": 0.8 + 0.001 * rows + random.normal(0, 0.01, (120, 120)),
+        "checkerboard": np.float64((rows // 10 + columns // 10) % 2),
+    }[kind]
+    assert all(reading.digit is None for reading in read_digits(model, picture))
+
+
+def test_any_network_of_ten_logits_will_do(digits):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    assert len(read_digits(network, digits[5])) == 1
+
+
+def test_calibration_refuses_the_share_that_is_asked_for(model, data):
+    images = data.validation.images[:200]
+    confidence = calibrate(model, images, refused=0.1)
+    probabilities = [read_digits(model, image, confidence=0)[0].probabilities for image in images]
+    refused = np.mean([float(row.max()) < confidence for row in probabilities])
+    assert 0.02 < refused < 0.2  # read_digits brings the images into MNIST's format once more
+
+
+@pytest.mark.parametrize(
+    ("picture", "sentence"),
+    [
+        ("missing.png", "no file"),
+        (np.zeros((0, 5)), "no pixels"),
+        (np.full((9, 9), np.nan), "not a number"),
+        (np.full((9, 9), 7), "same colour"),
+        (np.zeros((3, 3, 3, 3)), "shape"),
+        (np.array("text"), "shape"),
+        (np.random.default_rng(0).normal(size=(90, 90)), "no ink"),
+    ],
+)
+def test_what_cannot_be_read_gets_a_sentence(picture, sentence):
+    with pytest.raises(PictureError, match=sentence):
+        to_mnist(picture)
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    length, checksum = struct.pack(">I", 13), struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + length + body + checksum
+
+
+@pytest.mark.parametrize("side", [10_000, 40_000])
+def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
+    (tmp_path / "huge.png").write_bytes(png_header(side, side))
+    with pytest.raises(PictureError, match="pixels"):
+        to_mnist(tmp_path / "huge.png")
+
+
+def odd_files() -> list[tuple[str, bytes]]:
+    """500 picture files, most of them damaged, by name; always the same ones."""
+    random = np.random.default_rng(0)
+    grey = Image.fromarray(np.uint8(255 * line(side=160)))
+    frames = [grey.rotate(90 * i) for i in range(3)]
+    kinds = [
+        ("png", "L", {}), ("png", "1", {}), ("png", "P", {}), ("png", "RGBA", {}),
+        ("png", "I;16", {}), ("jpeg", "CMYK", {}), ("jpeg", "RGB", {}), ("bmp", "RGB", {}),
+        ("gif", "P", {"save_all": True, "append_images": frames}), ("tiff", "F", {}),
+        ("webp", "RGB", {}), ("ppm", "RGB", {}),
+    ]  # fmt: skip
+    files = []
+    for number in range(500):
+        kind, mode, options = kinds[number % len(kinds)]
+        file = io.BytesIO()
+        grey.convert(mode).save(file, kind, **options)
+        content = bytearray(file.getvalue())
+        damage = number // len(kinds) % 4
+        if damage == 1:
+            content = content[: random.integers(len(content))]
+        elif damage == 2:
+            for place in random.integers(len(content), size=random.integers(1, 20)):
+                content[place] ^= 1 << random.integers(8)
+        elif damage == 3:  # in the header, where sizes and types stand
+            content[random.integers(min(64, len(content)))] = random.integers(256)
+        ending = kind if number % 3 else "txt"
+        files.append((f"{number}.{ending}", bytes(content)))
+    return files
+
+
+def test_500_damaged_or_odd_files_give_an_answer_or_a_sentence(tmp_path):
+    answers = 0
+    for name, content in odd_files():
+        (tmp_path / name).write_bytes(content)
+        try:
+            answers += to_mnist(tmp_path / name).shape == (28, 28)
+        except PictureError as error:
+            assert str(error)
+    assert answers >= 125  # the undamaged ones
+
+
+def test_the_command_prints_each_digit_and_shows_where_it_is(model, digits, tmp_path, capsys):
+    save_model(model, tmp_path / "mnist.pt")
+    Image.fromarray(255 - enlarged(digits[0])).save(tmp_path / "photo.png")
+    shown = tmp_path / "shown.png"
+    photo, saved = str(tmp_path / "photo.png"), str(tmp_path / "mnist.pt")
+    main([photo, "--model", saved, "--show", str(shown)])
+    assert capsys.readouterr().out.startswith("0 ")
+    assert Image.open(shown).size == (280, 280)
+
+
+def test_the_command_explains_what_is_wrong(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "photo.png"), "--model", str(tmp_path / "mnist.pt")])
+    assert "There is no network" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no folder {SHARED} to measure")
+def test_each_picture_of_the_shared_folder_shows_one_digit():
+    with (SHARED / "labels.csv").open(encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    assert sum(len(find_digits(SHARED / name)) == 1 for name in names) >= 0.98 * len(names)
