@@ -107,7 +107,7 @@ def _belong(boxes: np.ndarray, stroke: float) -> np.ndarray:
     is_fragment = smaller < max(4 * stroke, 0.5 * sizes.max())
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
     overlaps = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
-    touches = apart[:, :, 1] < 0.12 * sizes.max()
+    touches = apart[:, :, 1] < 0.16 * sizes.max()
     return np.where(is_fragment, is_near, overlaps & touches)
 
 
