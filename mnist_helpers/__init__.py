@@ -1,5 +1,11 @@
 """What the notebook MNISTModelTraining.ipynb imports; any PyTorch classifier goes through it."""
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    raise ImportError("mnist_helpers needs Python 3.11 or newer: choose another kernel.")
+
+# ruff: noqa: E402
 from .augmentation import Distortion, distort
 from .batches import Batches
 from .checkpoint import CheckpointError, load_model, save_model

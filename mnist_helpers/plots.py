@@ -111,7 +111,7 @@ def reliability_diagram(evaluation: Evaluation) -> Figure:
     figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
     axis, counts_axis = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    axis.annotate("as often right as stated", (0.3, 0.36), color=GREY, rotation=35, ha="center")
+    axis.text(1, 0.03, "dashed: as often right as stated", color=GREY, ha="right")
     style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3}
     axis.errorbar(table["confidence"], table["accuracy"], yerr=spread, **style)
     axis.set(xlim=(0, 1.02), ylim=(0, 1.03), ylabel="share of right predictions")

@@ -100,7 +100,7 @@ def test_the_cells_killed_and_run_again_train_the_same_bits(tmp_path):
         command = [sys.executable, "-c", program.format(edits=settings | edits)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         result = subprocess.run(
-            command, cwd=tmp_path / folder, env=environment, capture_output=True, text=True
+            command, cwd=tmp_path / folder, env=environment, capture_output=True, encoding="utf-8"
         )
         expected = -signal.SIGKILL if edits else 0
         assert result.returncode == expected, result.stderr
