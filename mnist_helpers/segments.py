@@ -34,7 +34,8 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return nothing
     paper = np.median(contrast[contrast <= split])
     noise = 1.4826 * np.median(np.abs(contrast[contrast <= split] - paper))
-    full = np.percentile(contrast[contrast > split], 75) - paper
+    # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
+    full = max(np.percentile(contrast[contrast > split], 75), paper + 0.75 * (top - paper)) - paper
     if full < max(0.02, 4 * noise):
         return nothing
     contrast = contrast - paper
