@@ -34,10 +34,11 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return nothing
     paper = np.median(contrast[contrast <= split])
     noise = 1.4826 * np.median(np.abs(contrast[contrast <= split] - paper))
-    # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
-    full = max(np.percentile(contrast[contrast > split], 75), paper + 0.75 * (top - paper)) - paper
+    full = np.percentile(contrast[contrast > split], 75) - paper
     if full < max(0.02, 4 * noise):
         return nothing
+    # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
+    full = max(full, 0.75 * (top - paper))
     contrast = contrast - paper
     faint, dark = max(0.3 * full, 3 * noise), 0.55 * full
     mask = filters.apply_hysteresis_threshold(contrast, faint, dark)
