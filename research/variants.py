@@ -25,7 +25,7 @@ from mnist_helpers import (
     train,
     train_epoch,
 )
-from mnist_helpers.resume import fingerprint
+from mnist_helpers.fingerprint import fingerprint
 
 from .baselines import SoftmaxFirst, TutorialClassifier, VariedClassifier
 from .tables import describe_machine
