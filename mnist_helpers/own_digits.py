@@ -1,7 +1,6 @@
 """Digits that people wrote themselves: from a picture to MNIST's format, and to an answer.
 
-python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]
-"""
+python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]"""
 
 import argparse
 from dataclasses import dataclass
@@ -97,9 +96,8 @@ def read_digits(
     page = Page(picture)
     if not page.boxes:
         return []
-    readings = []
-    probabilities = steady_proba(model, torch.stack(page.images))
-    for row, box, image in zip(probabilities, page.boxes, page.images, strict=True):
+    readings, rows = [], steady_proba(model, torch.stack(page.images))
+    for row, box, image in zip(rows, page.boxes, page.images, strict=True):
         is_digit = float(row.max()) >= confidence and _is_like_a_digit(image.numpy())
         readings.append(Reading(int(row.argmax()) if is_digit else None, row, box, image))
     return readings
@@ -150,11 +148,8 @@ def _normalise(ink: np.ndarray) -> torch.Tensor:
     ink = _scale_to(_crop(ink, 0.2), BOX_SIZE)
     image = np.zeros((28, 28), np.uint8)
     # MNIST's own centres of mass are at row and column 14, counted from 0.
-    centre = ndimage.center_of_mass(ink)
-    top, left = (
-        int(np.clip(round(14 - middle), 0, 28 - side))
-        for middle, side in zip(centre, ink.shape, strict=True)
-    )
+    middles = zip(ndimage.center_of_mass(ink), ink.shape, strict=True)
+    top, left = (int(np.clip(round(14 - middle), 0, 28 - side)) for middle, side in middles)
     image[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink)
     return torch.from_numpy(image)
 
@@ -166,7 +161,7 @@ def _crop(ink: np.ndarray, least: float) -> np.ndarray:
 
 def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
     scale = side / max(ink.shape)
-    return np.clip(resize(ink, *[max(1, round(scale * length)) for length in ink.shape]), 0, 1)
+    return np.clip(resize(ink, *(max(1, round(scale * length)) for length in ink.shape)), 0, 1)
 
 
 def main(arguments: list[str] | None = None) -> None:

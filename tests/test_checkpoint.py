@@ -181,6 +181,6 @@ def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
 
 
 def test_a_network_that_cannot_be_written_is_an_error_of_ours(tmp_path):
-    (tmp_path / "models").write_text("a file")
+    (tmp_path / "models").write_text("a file", encoding="utf-8")
     with pytest.raises(CheckpointError, match="can't be written to"):
         save_model(perceptron(), tmp_path / "models" / "network.pt")

@@ -156,7 +156,7 @@ def test_the_package_needs_no_anywidget():
         "assert len(mnist.gallery()) == 10; mnist.DrawingCanvas(None)"
     )
     command = [sys.executable, "-c", program]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert result.stderr.splitlines()[-1] == (
         "ImportError: The canvas needs anywidget: pip install anywidget"
     )

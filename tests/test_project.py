@@ -122,7 +122,7 @@ def test_no_file_of_the_package_is_long(module):
 
 
 def test_the_package_is_small():
-    assert sum(map(lines, MODULES.values())) <= 1_400
+    assert sum(map(lines, MODULES.values())) <= 2_220
 
 
 def test_the_readme_begins_with_the_two_commands():
@@ -148,5 +148,7 @@ def test_the_licence_is_the_one_that_is_declared():
 
 
 def test_the_citation_has_the_packages_version():
-    version = re.search(r"^version: \"?([\d.]+)", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    version = re.search(
+        r"^version: \"?([\d.]+)", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M
+    )
     assert version and version[1] == PROJECT["version"]

@@ -108,10 +108,10 @@ def test_two_studies_do_not_write_to_one_table(tmp_path):
 
 
 def test_a_table_with_other_columns_is_left_alone(tmp_path):
-    (tmp_path / "study.csv").write_text("seed\n1\n")
+    (tmp_path / "study.csv").write_text("seed\n1\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match="Move the file elsewhere"):
         study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
-    assert (tmp_path / "study.csv").read_text() == "seed\n1\n"
+    assert (tmp_path / "study.csv").read_text(encoding="utf-8") == "seed\n1\n"
 
 
 def wait_for(condition) -> None:
@@ -122,7 +122,7 @@ def wait_for(condition) -> None:
 
 
 @needs_signals
-@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the study", "as a terminal does"])
+@pytest.mark.parametrize("send", ["kill", "killpg"], ids=["to the study", "as a terminal does"])
 def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path, send):
     output, folder = tmp_path / "study.csv", tmp_path / "processes"
     folder.mkdir()
@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path, send):
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
     try:
         wait_for(lambda: len(list(folder.glob("waiting-*"))) == 2 and len(read(output)) == 2)
-        send(process.pid, signal.SIGINT)
+        getattr(os, send)(process.pid, signal.SIGINT)
         assert process.wait(30) != 0
         workers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         assert workers

@@ -91,7 +91,7 @@ class Lab:
 def copy_lesson(folder: Path) -> None:
     """Copy the lesson, set to one epoch, and the tables that it shows."""
     lesson = nbformat.read(ROOT / "MNISTModelTraining.ipynb", as_version=4)
-    values = {"EPOCHS": "1", "TRAINING_IMAGES": "15_000", "DATA_ROOT": repr(str(ROOT / "data"))}
+    values = {"EPOCHS": "1", "DATA_ROOT": repr(str(ROOT / "data"))}
     for cell in lesson.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
