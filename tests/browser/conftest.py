@@ -37,6 +37,9 @@ class Lab:
         options += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={self.token}"]
         options += ["--ServerApp.allow_root=True", "--LabApp.news_url=None"]
         options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+        # Where the tests themselves are killed, and stop nothing, it ends by itself.
+        options += ["--MappingKernelManager.cull_idle_timeout=600"]
+        options += ["--ServerApp.shutdown_no_activity_timeout=600"]
         command = [sys.executable, "-m", "jupyterlab", *options]
         with (folder / "lab.log").open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -44,7 +47,7 @@ class Lab:
     def stop(self) -> None:
         self.process.terminate()  # it ends its kernels
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
 

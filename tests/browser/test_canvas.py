@@ -51,7 +51,7 @@ class Canvas:
     def answer(self) -> str:
         """Return the answer to the present drawing, once it is shown."""
         self.page.locator(".mnist-canvas:not(.mnist-waiting)").wait_for(timeout=10_000)
-        return self.root.locator(".mnist-answer").inner_text()
+        return self.root.locator(".mnist-answer").text_content()
 
     def path(self) -> str:
         return self.paper.locator("path").get_attribute("d")
