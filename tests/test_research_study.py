@@ -139,7 +139,8 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path, send):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert trials(read(output)) == [("final", 0), ("final", 1)]
+    finished = trials(read(output))  # which two comes from which worker was faster
+    assert len(set(finished)) == 2 and set(finished) <= set(TRIALS)
 
 
 def test_on_a_cluster_a_killed_worker_costs_no_row(whole, tmp_path):
