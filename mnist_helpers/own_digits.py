@@ -114,16 +114,14 @@ def steady_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     of each, slightly turned, scaled and shifted: what is no digit seldom keeps its answer."""
     copies = [(0, 1, 0, 0), (10, 1, 0, 0), (-10, 1, 0, 0), (0, 1.12, 0, 0), (0, 0.88, 0, 0)]
     copies += [(0, 1, 1.5, 0), (0, 1, -1.5, 0), (0, 1, 0, 1.5), (0, 1, 0, -1.5)]
-    total = torch.zeros(len(images), 10)
-    for degrees, scale, right, down in copies:
-        cosine, sine = np.cos(np.radians(degrees)) / scale, np.sin(np.radians(degrees)) / scale
-        matrix = torch.tensor([[cosine, -sine, right / 14], [sine, cosine, down / 14]])
-        grid = F.affine_grid(
-            matrix.float().expand(len(images), 2, 3), (len(images), 1, 28, 28), align_corners=False
-        )
-        moved = F.grid_sample(images[:, None].float(), grid, align_corners=False)
-        total += predict_proba(model, moved[:, 0].round().to(torch.uint8))
-    return total / len(copies)
+    degrees, scale, right, down = torch.tensor(copies).T
+    cosine, sine = torch.deg2rad(degrees).cos() / scale, torch.deg2rad(degrees).sin() / scale
+    maps = torch.stack([cosine, -sine, right / 14, sine, cosine, down / 14], dim=1).view(-1, 2, 3)
+    many = images[:, None].float().repeat_interleave(len(copies), dim=0)  # all in one batch
+    grid = F.affine_grid(maps.repeat(len(images), 1, 1), many.shape, align_corners=False)
+    moved = F.grid_sample(many, grid, align_corners=False)
+    answers = predict_proba(model, moved[:, 0].round().to(torch.uint8))
+    return answers.view(len(images), len(copies), 10).mean(dim=1)
 
 
 def _is_like_a_digit(image: np.ndarray) -> bool:
