@@ -86,8 +86,10 @@ def one_thread():
 
 
 def drawn(figure: Figure) -> Figure:
-    """Draw the figure, and let any warning (a label that doesn't fit, say) be an error."""
+    """Draw the figure, and let any warning (a label that doesn't fit, say) be an error, but for
+    what matplotlib itself uses that is deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="matplotlib|pyparsing")
         figure.savefig(io.BytesIO())
     return figure

@@ -108,21 +108,27 @@ def test_no_step_waits_for_the_gpu(digits):
         train_epoch(model, NeverWaiting(batches), optimizer, schedule)
 
 
+DOUBLE_PRECISION = (torch.float64, torch.complex128)
+
+
 class OnCpu(torch.Tensor):
     """A tensor that was moved to the CPU from a device that stands for Apple's."""
 
 
 class LikeApples(TorchDispatchMode):
     """Refuses on the CPU, in place of MPS, what MPS can't do: numbers of 64 bits, and the layout
-    in which its batch normalisation crashes. What `.cpu()` returned may have them."""
+    in which its batch normalisation crashes. What is made from what `.cpu()` returned may have
+    them, and so may what is made from that."""
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         result = function(*arguments, **(options or {}))
-        if any(isinstance(each, OnCpu) for each in tree_flatten((arguments, options))[0]):
+        given = tree_flatten((arguments, options))[0]
+        tensors = [each for each in given if isinstance(each, torch.Tensor)]
+        if any(isinstance(each, OnCpu) or each.dtype in DOUBLE_PRECISION for each in tensors):
             return result
         for each in tree_flatten(result)[0]:
             if isinstance(each, torch.Tensor):
-                if each.dtype in (torch.float64, torch.complex128):
+                if each.dtype in DOUBLE_PRECISION:
                     raise TypeError("MPS has no float64")
                 if each.ndim == 4 and not each.is_contiguous():
                     assert not each.is_contiguous(memory_format=torch.channels_last), function
