@@ -179,7 +179,7 @@ def test_the_steps_end_with_what_the_network_is_given():
 
 
 def test_digits_are_classified(model, digits):
-    pages = [read_digits(model, 255 - enlarged(image)) for image in digits]
+    pages = [read_digits(model, 255 - enlarged(image), confidence=0) for image in digits]
     answers = [readings[0].digit for readings in pages]
     assert sum(answer == label for label, answer in enumerate(answers)) >= 8
 
