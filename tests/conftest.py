@@ -90,6 +90,6 @@ def drawn(figure: Figure) -> Figure:
     what matplotlib itself uses that is deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="matplotlib|pyparsing")
+        warnings.filterwarnings("ignore", "", DeprecationWarning, "matplotlib|pyparsing")
         figure.savefig(io.BytesIO())
     return figure

@@ -16,6 +16,7 @@ from jupyter_client import BlockingKernelClient
 
 from ..conftest import ROOT
 
+PATIENCE = 900_000  # milliseconds for all cells, where the processor has more to do
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
@@ -154,7 +155,7 @@ def page(chromium, lab):
     SCREENSHOTS.mkdir(exist_ok=True)
     complaint = "[data-mime-type='application/vnd.jupyter.stderr']"  # an error's type, too
     found = page.locator(f".mnist-canvas, {complaint}").first
-    found.wait_for(state="attached", timeout=300_000)
+    found.wait_for(state="attached", timeout=PATIENCE)
     assert found.get_attribute("data-mime-type") is None, found.text_content()
     idle(page)
     yield page
@@ -163,4 +164,4 @@ def page(chromium, lab):
 
 def idle(page) -> None:
     """Wait until the kernel has nothing more to do."""
-    page.get_by_text("| Idle").wait_for(timeout=300_000)
+    page.get_by_text("| Idle").wait_for(timeout=PATIENCE)
