@@ -4,7 +4,6 @@ or started from another one. The set-up cell runs it with nothing but the standa
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import invalidate_caches, metadata
@@ -13,55 +12,40 @@ from pathlib import Path
 
 
 def update(project: Path, repository: str) -> None:
-    """Check out what `repository` has now: "address", "address#branch" or "address#tag".
-
-    Raises RuntimeError with git's own words if that isn't possible.
-    """
+    """Check out what `repository` has now: "address", "address#branch" or "address#tag"."""
     address, _, version = repository.partition("#")
-    for command in (
-        ["fetch", "--quiet", "--depth=1", address, version or "HEAD"],
-        ["checkout", "--quiet", "--detach", "FETCH_HEAD"],
-    ):
-        git = subprocess.run(
-            ["git", "-C", project, *command], capture_output=True, encoding="utf-8"
-        )
-        if git.returncode:
-            raise RuntimeError(
-                f"{project.name} could not be brought up to date: {git.stderr.strip()}. "
-                'To go on with it as it is, set REPOSITORY = "".'
-            )
+    git = ["git", "-C", str(project)]
+    advice = f'{project.name} is not up to date. To go on with it as it is, set REPOSITORY = "".'
+    run([*git, "fetch", "--quiet", "--depth=1", address, version or "HEAD"], advice)
+    run([*git, "checkout", "--quiet", "--detach", "FETCH_HEAD"], advice)
 
 
 def install_missing(project: Path) -> None:
-    """Install what the package needs and this Python lacks; what is there stays as it is.
-
-    Raises RuntimeError, which says what to type, if there is no installer, or it fails.
-    """
+    """Install what the package needs and this Python lacks; what is there stays as it is."""
     import tomllib  # not at the top: Python 3.10 has none, and should be told below, not here
 
     settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-    missing = [line for line in settings["project"]["dependencies"] if not _is_installed(line)]
+    names = {line: re.match(r"[\w.-]+", line)[0] for line in settings["project"]["dependencies"]}
+    missing = [line for line, name in names.items() if not list(metadata.distributions(name=name))]
     if not missing:
         return
+    advice = f"This notebook needs {', '.join(missing)}."
     if find_spec("pip"):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", *missing]
-    elif shutil.which("uv"):  # whose virtual environments have no pip
-        command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, *missing]
-    else:
-        raise RuntimeError(
-            f"This Python lacks {', '.join(missing)}, and neither pip nor uv is there to install "
-            f"it. Type this in a terminal, then run the cell again: {sys.executable} -m ensurepip"
-        )
-    if subprocess.run(command).returncode:
-        raise RuntimeError(f"This could not be installed: {', '.join(missing)}. See above why.")
+        pip = [sys.executable, "-m", "pip", "install"]
+    else:  # as in the virtual environments that uv makes
+        pip = ["uv", "pip", "install", "--python", sys.executable]
+        advice += f" To get pip, type this in a terminal: {sys.executable} -m ensurepip"
+    run([*pip, "--quiet", *missing], advice)
 
 
-def _is_installed(requirement: str) -> bool:
+def run(command: list[str], advice: str) -> None:
+    """Run a program; raise RuntimeError with its own words and the advice if it fails."""
     try:
-        metadata.version(re.match(r"[\w.-]+", requirement)[0])
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise RuntimeError(f"{command[0]} is not installed. {advice}") from None
+    if done.returncode:
+        raise RuntimeError(f"{done.stderr.strip()}\n{advice}")
 
 
 def main(repository: str) -> None:
