@@ -14,6 +14,7 @@ from mnist_helpers import (
     evaluate,
     load_model,
     predict_proba,
+    read_digits,
     save_model,
     to_device,
     train,
@@ -153,6 +154,7 @@ def test_nothing_needs_what_apples_gpu_lacks(like_apples, tmp_path):
     assert evaluate(model, digits).probabilities.dtype == "float64"
     save_model(model, tmp_path / "network.pt")
     assert predict_proba(model, digits.images).shape == (60, 10)
+    assert len(read_digits(model, digits.images[2].numpy())) == 1
 
 
 def test_what_apples_gpu_lacks_is_found(like_apples):
