@@ -3,7 +3,9 @@
 python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]"""
 
 import argparse
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,10 +13,9 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage import morphology
 from torch import nn
-from torch.nn import functional as F
 
 from .checkpoint import CheckpointError, load_model
-from .evaluation import predict_proba
+from .evaluation import predict_logits, predict_proba
 from .model import DigitClassifier
 from .pictures import PictureError, find_ink, open_picture, resize
 from .segments import Box, group, threshold
@@ -22,8 +23,7 @@ from .segments import Box, group, threshold
 WORKING_SIZE = 160  # pixels of the digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
 THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
-CONFIDENCE = 0.75  # below this, or beyond the limits under it, there is no digit: all
-MOST_HOLES, MOST_PARTS, LONGEST = 4, 3, 58  # of them together hit 1 % of the validation digits
+DETECTOR = Path(__file__).with_name("digit_detector.pt")  # from research/digit_detector.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Reading:
     """What was found in one place of a picture; `digit` is None where it is no digit."""
 
     digit: int | None
-    probabilities: torch.Tensor  # float [10], the means over slightly changed copies
+    probabilities: torch.Tensor  # float [10], of the digits, even if it is none
     box: Box
     image: torch.Tensor  # uint8 [28, 28], what the network was given
 
@@ -46,7 +46,7 @@ class Page:
         labels, boxes = group(mask)
         self.ink = np.where(labels > 0, ink, 0)
         self.boxes = [Box(*(round(side / scale) for side in box)) for box in boxes]
-        self.images = [_normalise(np.where(labels == i + 1, ink, 0)) for i in range(len(boxes))]
+        self.images = [normalise(np.where(labels == i + 1, ink, 0)) for i in range(len(boxes))]
 
 
 def to_mnist(picture: object) -> torch.Tensor:
@@ -73,7 +73,7 @@ def stages(picture: object) -> dict[str, np.ndarray]:
         "as brought": page.colours.mean(axis=2),
         "local paper removed": page.contrast,
         "ink": page.ink,
-        "28 x 28": _normalise(page.ink).numpy(),
+        "28 x 28": normalise(page.ink).numpy(),
     }
 
 
@@ -84,56 +84,38 @@ def find_digits(picture: object) -> list[Box]:
     return Page(picture).boxes
 
 
-def read_digits(
-    model: nn.Module, picture: object, *, confidence: float = CONFIDENCE
-) -> list[Reading]:
+def read_digits(model: nn.Module, picture: object) -> list[Reading]:
     """Classify all digits on a picture, line by line, each from left to right.
 
-    `model` is any network from float [N, 1, 28, 28] to logits [N, 10]. A reading's digit is None
-    where its highest probability is below `confidence` (see `calibrate`) or the shape is no
-    digit's; a picture without ink gives no reading. Raises PictureError if it can't be opened.
+    `model` is any network from float [N, 1, 28, 28] to logits [N, 10]. A picture without ink gives
+    no reading. Raises PictureError if it can't be opened.
     """
     page = Page(picture)
     if not page.boxes:
         return []
-    readings, rows = [], steady_proba(model, torch.stack(page.images))
-    for row, box, image in zip(rows, page.boxes, page.images, strict=True):
-        is_digit = float(row.max()) >= confidence and _is_like_a_digit(image.numpy())
-        readings.append(Reading(int(row.argmax()) if is_digit else None, row, box, image))
-    return readings
+    images = torch.stack(page.images)
+    rows = predict_proba(model, images)
+    digits = [
+        int(row.argmax()) if yes else None for row, yes in zip(rows, is_digit(images), strict=True)
+    ]
+    return [Reading(*each) for each in zip(digits, rows, page.boxes, images, strict=True)]
 
 
-def calibrate(model: nn.Module, images: torch.Tensor, refused: float = 0.01) -> float:
-    """Return the confidence below which this share of uint8 images [N, 28, 28] of digits
-    (validation images) lies: for `read_digits` with a network that is trained otherwise."""
-    return float(steady_proba(model, images).max(dim=1).values.quantile(refused))
+def is_digit(images: torch.Tensor) -> torch.Tensor:
+    """Say of uint8 images [N, 28, 28], as `to_mnist` makes them, whether each shows a digit at all.
+
+    A second network says so, which learned to tell MNIST's digits from letters, scribbles, halves
+    of digits, patterns and noise. It takes about 1 % of MNIST's own digits for none.
+    """
+    return predict_logits(_load_detector(), images).logsumexp(dim=1) > 0  # 0 is the logit of "none"
 
 
-def steady_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the means [N, 10] of the probabilities of uint8 images [N, 28, 28] and of eight copies
-    of each, slightly turned, scaled and shifted: what is no digit seldom keeps its answer."""
-    copies = [(0, 1, 0, 0), (10, 1, 0, 0), (-10, 1, 0, 0), (0, 1.12, 0, 0), (0, 0.88, 0, 0)]
-    copies += [(0, 1, 1.5, 0), (0, 1, -1.5, 0), (0, 1, 0, 1.5), (0, 1, 0, -1.5)]
-    degrees, scale, right, down = torch.tensor(copies).T
-    cosine, sine = torch.deg2rad(degrees).cos() / scale, torch.deg2rad(degrees).sin() / scale
-    maps = torch.stack([cosine, -sine, right / 14, sine, cosine, down / 14], dim=1).view(-1, 2, 3)
-    many = images[:, None].float().repeat_interleave(len(copies), dim=0)  # all in one batch
-    grid = F.affine_grid(maps.repeat(len(images), 1, 1), many.shape, align_corners=False)
-    moved = F.grid_sample(many, grid, align_corners=False)
-    answers = predict_proba(model, moved[:, 0].round().to(torch.uint8))
-    return answers.view(len(images), len(copies), 10).mean(dim=1)
+@functools.cache
+def _load_detector() -> nn.Module:
+    return load_model(DETECTOR, DigitClassifier())
 
 
-def _is_like_a_digit(image: np.ndarray) -> bool:
-    """Say whether the holes, parts and length of the strokes are not more than a digit has."""
-    ink = image > 110
-    holes = ndimage.label(~np.pad(ink, 1))[1] - 1
-    parts = ndimage.label(ink, np.ones((3, 3)))[1]
-    length = morphology.skeletonize(ink).sum()
-    return holes <= MOST_HOLES and parts <= MOST_PARTS and length <= LONGEST
-
-
-def _normalise(ink: np.ndarray) -> torch.Tensor:
+def normalise(ink: np.ndarray) -> torch.Tensor:
     """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
     ink = _scale_to(np.pad(_crop(ink, 0.2), 1), WORKING_SIZE)
     core = morphology.skeletonize(ink > 0.5)

@@ -133,8 +133,35 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
     window = _window(small)
     paper = ndimage.grey_closing(small, 2 * window + 1, mode="reflect")
     paper = ndimage.gaussian_filter(paper, window / 4, mode="nearest")
-    paper = resize(paper, *grey.shape)
-    return paper - grey
+    contrast = resize(paper, *grey.shape) - grey
+    return contrast - _ruling(contrast) - _ruling(contrast.T).T
+
+
+def _ruling(contrast: np.ndarray) -> np.ndarray:
+    """Return the contrast [H, W] of what runs straight across the picture: the lines of ruled or
+    squared paper, four at least, for a digit has no more than three strokes across.
+
+    Half of the pixels along such a line show it, whatever is written on it: hence the median.
+    """
+    rows, columns = np.ogrid[: contrast.shape[0], : contrast.shape[1]]
+
+    def at(slope: float, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        drop = np.round(slope * (columns[:, ::every] - contrast.shape[1] / 2)).astype(int)
+        return (rows + drop) % len(rows), columns[:, ::every]
+
+    few = max(1, contrast.shape[1] // 100)
+    profiles = {
+        slope: np.median(contrast[at(slope, few)], axis=1) for slope in np.linspace(-0.06, 0.06, 25)
+    }
+    slope = max(profiles, key=lambda slope: profiles[slope].std())
+    profile = np.median(contrast[at(slope)], axis=1)
+    is_line = profile > profile.std()
+    if np.count_nonzero(np.diff(is_line)) < 8:  # each line begins and ends
+        return np.zeros_like(contrast)
+    profile[profile > 1.5 * np.median(profile[is_line])] = 0  # a stroke, longer than half the way
+    ruling = np.empty_like(contrast)
+    ruling[at(slope)] = ndimage.maximum_filter(profile, 3)[:, None]  # no line is that straight
+    return ruling
 
 
 def _window(grey: np.ndarray) -> int:

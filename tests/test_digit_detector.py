@@ -1,0 +1,71 @@
+"""Whether a picture shows a digit at all: MNIST's digits do, and what other code draws does not."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mnist_helpers import read_digits
+from mnist_helpers.own_digits import DETECTOR, is_digit
+from research.not_digits import LETTERS, draw_letter, make_kinds
+
+PICTURES = 20  # of each kind
+KINDS = [
+    *(f"noise, {kind}" for kind in ("uniform", "normal", "salt", "clouds", "streaks")),
+    *("patterns", "empty paper", "scribbles", "letters", "halves of digits"),
+    "two digits on each other",
+]
+NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))  # which may be any, and untrained
+
+
+@pytest.fixture(scope="module")
+def refused(data) -> dict[str, float]:
+    """The share of the pictures of each kind on which no digit is found."""
+    images, labels = data.validation.images.numpy(), data.validation.labels.numpy()
+    kinds = make_kinds(images, labels, np.random.default_rng(7))
+    assert list(kinds) == KINDS
+    return {
+        kind: np.mean([is_refused(make()) for _ in range(PICTURES)]) for kind, make in kinds.items()
+    }
+
+
+def is_refused(picture: np.ndarray) -> bool:
+    return all(reading.digit is None for reading in read_digits(NETWORK, picture))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_most_of_what_is_no_digit_is_refused(refused, kind):
+    assert refused[kind] >= 0.7
+
+
+def test_nine_in_ten_of_what_is_no_digit_are_refused(refused):
+    assert np.mean(list(refused.values())) >= 0.9
+
+
+def test_most_letters_are_refused():
+    random = np.random.default_rng(3)
+    shares = [
+        np.mean([is_refused(draw_letter(each, random)) for _ in range(2)]) for each in LETTERS
+    ]
+    assert np.mean(shares) >= 0.9
+
+
+def test_one_digit_in_a_hundred_is_refused_at_most(data):
+    assert (~is_digit(data.validation.images)).float().mean() <= 0.01
+    assert (~is_digit(data.test.images)).float().mean() <= 0.01
+
+
+def test_drawn_digits_are_not_refused(digits):
+    assert is_digit(digits.images).float().mean() >= 0.5  # of a calculator's segments, not a hand's
+
+
+def test_a_reading_without_a_digit_keeps_its_probabilities():
+    (reading,) = read_digits(NETWORK, draw_letter("W", np.random.default_rng(0)))
+    assert reading.digit is None
+    assert reading.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_detector_is_a_small_file_of_finite_weights():
+    assert DETECTOR.stat().st_size < 500_000
+    weights = torch.load(DETECTOR, weights_only=True)["contents"]["weights"]
+    assert all(each.isfinite().all() for each in weights.values())
