@@ -149,7 +149,7 @@ def _ruling(contrast: np.ndarray) -> np.ndarray:
         drop = np.round(slope * (columns[:, ::every] - contrast.shape[1] / 2)).astype(int)
         return (rows + drop) % len(rows), columns[:, ::every]
 
-    few = max(1, contrast.shape[1] // 100)
+    few = max(1, contrast.shape[1] // 50)
     profiles = {
         slope: np.median(contrast[at(slope, few)], axis=1) for slope in np.linspace(-0.06, 0.06, 25)
     }
