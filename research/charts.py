@@ -17,13 +17,14 @@ TABLES = {
     "study": COLUMNS,
     "robustness": robustness.COLUMNS,
     "own_digits": ["data set", "preparation", "images", "right", "accuracy", "low", "high"],
+    "digit_detector": ["kind", "pictures", "refused"],
     "speed": ["contender", "round", "images_per_second", "threads"],
     "time_to_accuracy": ["contender", "seed", "seconds", "accuracy", "threads"],
     "scaling": ["varied", "value", "round", "seconds", "images_per_second", "peak_megabytes"],
     "search": search.COLUMNS,
 }
 NUMBERS = {
-    *("test_accuracy", "test_loss", "calibration_error", "strength", "accuracy", "low"),
+    *("test_accuracy", "test_loss", "calibration_error", "strength", "accuracy", "low", "refused"),
     *("high", "images_per_second", "seconds", "peak_megabytes", "validation_loss"),
     "validation_accuracy",
 }

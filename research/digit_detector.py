@@ -35,6 +35,7 @@ from mnist_helpers.own_digits import DETECTOR, Page, is_digit, normalise
 from mnist_helpers.pictures import PictureError
 from research.not_digits import make_kinds
 from research.running import add_processes, make_parser
+from research.tables import MACHINE, describe_machine
 
 SIDE = 112  # pixels of a drawing
 FONTS = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral"]
@@ -283,7 +284,7 @@ def measure(data, pictures: int) -> pd.DataFrame:
         pages = [Page(make()).images for _ in range(pictures)]
         refused = np.mean([not images or _refused(torch.stack(images)) == 1 for images in pages])
         rows.append({"kind": kind, "pictures": pictures, "refused": refused})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(**describe_machine())
 
 
 def _refused(images: torch.Tensor) -> float:
@@ -309,7 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
         save_model(model.half(), DETECTOR)
     table = measure(data, options.pictures)
     table.to_csv(options.output, index=False, float_format="%.4f")
-    print(table.round(4).to_string(index=False))
+    print(table.drop(columns=MACHINE).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

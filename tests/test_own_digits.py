@@ -3,8 +3,9 @@
 import csv
 import io
 import struct
+import subprocess
+import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from mnist_helpers.checkpoint import save_model
 from mnist_helpers.own_digits import find_digits, main, read_digits, stages, to_mnist
 from mnist_helpers.pictures import PictureError
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "own_digits"
+from .conftest import ROOT
+
+SHARED = ROOT.parent / "shared" / "own_digits"
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +282,34 @@ def test_500_damaged_or_odd_files_give_an_answer_or_a_sentence(tmp_path):
         except PictureError as error:
             assert str(error)
     assert answers >= 125  # the undamaged ones
+
+
+READ_ALL = """
+import pathlib
+import sys
+from mnist_helpers import PictureError, to_mnist
+from research.scaling import peak_megabytes
+
+before = peak_megabytes()
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    try:
+        to_mnist(path)
+    except PictureError:
+        pass
+print(peak_megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process can't tell its peak of memory there")
+def test_no_file_takes_more_than_a_gigabyte(tmp_path):
+    for name, content in odd_files()[::5]:
+        (tmp_path / name).write_bytes(content)
+    largest = Image.new("RGBA", (8_000, 8_000), "white")
+    largest.paste("black", (3_900, 2_000, 4_100, 6_000))
+    largest.save(tmp_path / "largest.png", compress_level=1)
+    command = [sys.executable, "-c", READ_ALL, tmp_path]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    assert 0 < float(answer.stdout) < 1_000
 
 
 def test_the_command_prints_each_digit_and_shows_where_it_is(model, digits, tmp_path, capsys):

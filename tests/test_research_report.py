@@ -62,6 +62,10 @@ def invent(folder, share: float) -> None:
          "low": 0.95, "high": 0.995}
         for name in ("USPS", "Semeion") for how in ("resized", "to_mnist")
     ])  # fmt: skip
+    write(
+        "digit_detector",
+        [{"kind": name, "pictures": 200, "refused": 0.9} for name in ("letters", "noise, salt")],
+    )
     write("speed", [
         {"contender": name, "round": number, "images_per_second": random.uniform(900, 4_000)}
         for number in range(1, 6) for name in CONTENDERS
