@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path, send):
     try:
         wait_for(lambda: len(list(folder.glob("waiting-*"))) == 2 and len(read(output)) == 2)
         getattr(os, send)(process.pid, signal.SIGINT)
-        assert process.wait(30) != 0
+        assert process.wait(120) != 0  # on a busy machine
         workers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         assert workers
         wait_for(lambda: not any(map(psutil.pid_exists, workers)))
