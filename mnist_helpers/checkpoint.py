@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -20,10 +21,7 @@ def save_model(model: nn.Module, path: str | Path) -> None:
     Raises CheckpointError if the file can't be written, and leaves what was there before.
     """
     contents = {"network": type(model).__name__, "weights": model.state_dict()}
-    try:
-        write_file(Path(path), "network", contents)
-    except OSError as error:
-        raise CheckpointError(f"The network can't be written to {str(path)!r}: {error}") from error
+    write_file(Path(path), "network", contents)
 
 
 def load_model(path: str | Path, model: nn.Module, device: torch.device | None = None) -> nn.Module:
@@ -48,19 +46,21 @@ def load_model(path: str | Path, model: nn.Module, device: torch.device | None =
 
 def write_file(path: Path, kind: str, contents: dict) -> None:
     """Write tensors and plain values, so that `path` is always a whole file: the old one or the new
-    one. Raises OSError if that fails, and leaves nothing behind then."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    one. Raises CheckpointError if that fails, and leaves nothing behind then."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             torch.save({"kind": kind, "contents": contents}, file)
             file.flush()
             os.fsync(file.fileno())  # else a power cut after the renaming could leave it empty
         os.replace(part, path)
-    except RuntimeError as error:  # torch.save's, for a full disk
-        raise OSError(str(error)) from error
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter for a full disk
+        message = f"The {kind} can't be written to {str(path)!r}: {error}."
+        raise CheckpointError(f"{message} Name a folder that can be written.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def read_file(path: Path, kind: str) -> dict:

@@ -41,15 +41,19 @@ def resumable(
     stateful = [part for part in [batches, *parts] if hasattr(part, "state_dict")]
     functions = [part for part in parts if not hasattr(part, "state_dict")]
     begun = batches.run
-    batches.run = begun or (fingerprint(*stateful, str(torch.__version__)), stateful)
+    versions = str(torch.__version__), device.type
+    batches.run = begun or (fingerprint(*stateful, *versions), stateful)
     name, first = batches.run
-    path = folder and Path(folder) / f"{name}-{fingerprint(*functions)}.pt"
-    is_same = list(map(id, first)) == list(map(id, stateful))
-    saved = path and is_same and _read_or_set_aside(path)
-    if saved:
-        for part, state in zip(stateful, saved["states"], strict=True):
+    path = folder and Path(folder, f"{name}-{fingerprint(*functions)}.pt")
+    to_save = [*stateful, _RandomNumbers(device)]
+
+    def save() -> None:
+        states = [part.state_dict() for part in to_save]
+        write_file(path, "checkpoint", {"states": states, "history": history})
+
+    if path and first == stateful and (saved := _read_or_set_aside(path)):
+        for part, state in zip(to_save, saved["states"], strict=True):
             part.load_state_dict(state)
-        _set_random_states(saved["random"], device)
         history[:] = saved["history"]
     elif begun:
         raise ValueError(
@@ -57,30 +61,36 @@ def resumable(
             "from which it could go on as it is now. Make network, batches, optimizer and schedule "
             "anew, all four, and then train."
         )
-
-    def save() -> None:
-        states = [part.state_dict() for part in stateful]
-        random = _get_random_states(device)
-        write_file(path, "checkpoint", {"states": states, "random": random, "history": history})
-
-    if path and not saved:
-        try:
-            save()  # a beginning to go back to, if the first epoch is interrupted
-        except OSError as error:
-            message = f"Checkpoints can't be written to {str(folder)!r}: {error}"
-            raise CheckpointError(f"{message}. Name a folder that can be, or None.") from error
+    elif path:
+        save()  # a beginning to go back to, if the first epoch is interrupted
     for epoch in range(batches.epoch + 1, batches.epochs + 1):
         yield epoch
         _check_finite(epoch, history)
-        if path:
-            try:
+        try:
+            if path:
                 save()
-            except OSError as error:
-                message = f"The checkpoint {str(path)!r} could not be written: {error}"
-                warnings.warn(f"{message}. The training goes on without.", stacklevel=2)
+        except CheckpointError as error:
+            warnings.warn(f"{error} The training goes on without.", stacklevel=2)
     if path:
         for finished in [path, *path.parent.glob(f".{path.name}.*.part")]:
             finished.unlink(missing_ok=True)  # the parts are of processes that were killed
+
+
+class _RandomNumbers:
+    """PyTorch's own generators, from which dropout draws, as a part with a state."""
+
+    def __init__(self, device: torch.device):
+        self.modules = {torch: []}
+        if device.type != "cpu":  # only CUDA asks which device is meant
+            which = [device] if device.type == "cuda" else []
+            self.modules[torch.get_device_module(device)] = which
+
+    def state_dict(self) -> list[torch.Tensor]:
+        return [module.get_rng_state(*which) for module, which in self.modules.items()]
+
+    def load_state_dict(self, states: list[torch.Tensor]) -> None:
+        for (module, which), state in zip(self.modules.items(), states, strict=True):
+            module.set_rng_state(state, *which)
 
 
 def _check_finite(epoch: int, history: list[dict]) -> None:
@@ -95,28 +105,11 @@ def _check_finite(epoch: int, history: list[dict]) -> None:
 
 
 def _read_or_set_aside(path: Path) -> dict | None:
-    if not path.exists():
-        return None
     try:
         return read_file(path, "checkpoint")
     except CheckpointError as error:
-        aside = path.replace(path.with_suffix(".damaged"))
-        message = f"{error}. It was set aside as {str(aside)!r}, and the training starts anew."
-        warnings.warn(message, stacklevel=3)
-        return None
-
-
-def _get_random_states(device: torch.device) -> dict:
-    """Return the states of PyTorch's own generators, from which dropout draws."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        which = [device] if device.type == "cuda" else []  # MPS has one alone
-        states[device.type] = torch.get_device_module(device).get_rng_state(*which)
-    return states
-
-
-def _set_random_states(states: dict, device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type != "cpu":
-        which = [device] if device.type == "cuda" else []
-        torch.get_device_module(device).set_rng_state(states[device.type], *which)
+        if path.exists():
+            aside = path.replace(path.with_suffix(".damaged"))
+            message = f"{error}. It was set aside as {str(aside)!r}, and the training starts anew."
+            warnings.warn(message, stacklevel=3)
+    return None

@@ -106,7 +106,7 @@ def test_a_write_that_fails_keeps_the_old_file_alone(step, path, monkeypatch):
 
     before = path.read_bytes()
     monkeypatch.setattr(os, step, no_space)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CheckpointError, match="No space"):
         write_file(path, "thing", {"epoch": 4})
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
