@@ -92,6 +92,12 @@ def test_alone_and_without_an_address_one_sentence_says_what_to_do(folder):
     assert list(folder.iterdir()) == []
 
 
+def test_alone_and_without_git_one_sentence_says_so(origin, folder):
+    result = run_setup(folder, origin.as_uri(), environment=CLEAN | {"PATH": ""})
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: ") and "have git" in last
+
+
 def test_alone_it_fetches_the_package(origin, folder):
     result = run_setup(folder, origin.as_uri(), TELL)
     assert result.stdout == told(folder / "mnist-notebook" / "mnist_helpers", 1), result.stderr
