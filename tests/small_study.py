@@ -7,6 +7,7 @@ its number in the folder, and each trial that waits a file "waiting-NUMBER".
 """
 
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class WaitAfterTwo:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in its background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output, folder = map(Path, sys.argv[1:])
     variants = {"final": Variant(config={"epochs": 1}, seeds=20)}
     run_study(output, WaitAfterTwo(folder), processes=2, variants=variants)
