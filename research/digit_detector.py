@@ -9,6 +9,7 @@ mnist_helpers/digit_detector.pt, and results/digit_detector.csv: refusals of dig
 drawn by other code.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
@@ -272,11 +273,20 @@ def train_detector(images: torch.Tensor, labels: torch.Tensor, others: torch.Ten
     return model.eval()
 
 
+def prepare(images: torch.Tensor) -> torch.Tensor:
+    """Return digits, uint8 [N, 28, 28], as `to_mnist` makes them of such small pictures; an image
+    without ink of those on which it finds none."""
+    prepared = torch.zeros_like(images)
+    for number, image in enumerate(tqdm(images, "to_mnist", leave=False)):
+        with suppress(PictureError):
+            prepared[number] = to_mnist(image)
+    return prepared
+
+
 def set_threshold(model: DigitClassifier, images: torch.Tensor) -> None:
     """Shift the last biases, so that of these digits, uint8 [N, 28, 28], the share REFUSED has a
     score below 0 once `to_mnist` has been through with them, as with everybody's pictures."""
-    prepared = [to_mnist(image) for image in tqdm(images, "threshold", leave=False)]
-    scores = predict_logits(model, torch.stack(prepared)).logsumexp(dim=1)
+    scores = predict_logits(model, prepare(images)).logsumexp(dim=1)
     with torch.no_grad():
         model.layers[-1].bias -= scores.quantile(REFUSED)
 
@@ -285,10 +295,9 @@ def measure(data, pictures: int) -> pd.DataFrame:
     """Return the share that is refused: of digits, and of so many pictures of each kind."""
     rows = []
     for name, split in {"validation": data.validation, "test": data.test}.items():
-        prepared = torch.stack([to_mnist(image) for image in tqdm(split.images, name)])
         rows += [
             {"kind": f"digits, {name}", "refused": _refused(split.images)},
-            {"kind": f"digits, {name}, by to_mnist", "refused": _refused(prepared)},
+            {"kind": f"digits, {name}, by to_mnist", "refused": _refused(prepare(split.images))},
         ]
         rows = [{"pictures": len(split)} | row for row in rows]
     random = np.random.default_rng(1)
