@@ -91,8 +91,8 @@ def summarise(table: pd.DataFrame, by: str = "variant", of: str = "test_accuracy
 
 def differences(table: pd.DataFrame, *, to: str = "final", by="variant", of="test_accuracy"):
     """Return how far each group's mean is from that of `to`, with a 95 % interval (Welch's t), and
-    whether the interval leaves out zero. Groups of one seed are left out."""
-    groups = {name: group[of] for name, group in table.groupby(by) if len(group) > 1}
+    whether the interval leaves out zero. Groups without a spread, as of one seed, are left out."""
+    groups = {name: group[of] for name, group in table.groupby(by) if group[of].nunique() > 1}
     lines = {}
     for name in groups.keys() - {to} if to in groups else ():
         test = stats.ttest_ind(groups[name], groups[to], equal_var=False)

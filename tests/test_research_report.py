@@ -144,6 +144,11 @@ def test_a_difference_is_shown_if_welchs_interval_leaves_out_zero(study):
     assert "20,000 images" not in table.index and "final" not in table.index
 
 
+def test_seeds_without_a_spread_give_no_difference(study):
+    same = pd.DataFrame({"variant": ["same", "same"], "test_accuracy": [99.5, 99.5]})
+    assert "same" not in charts.differences(pd.concat([study, same])).index
+
+
 def test_variants_are_sorted_and_the_final_recipe_is_a_line(study):
     (axis,) = drawn(charts.variants(study, list(ACCURACIES))).axes
     names = [label.get_text() for label in axis.get_yticklabels()]
