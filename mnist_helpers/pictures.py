@@ -139,7 +139,7 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
 
 def _ruling(contrast: np.ndarray) -> np.ndarray:
     """Return the contrast [H, W] of what runs straight across the picture: the lines of ruled or
-    squared paper, four at least, for a digit has no more than three strokes across.
+    squared paper, fainter than ink, and four at least: a digit has at most three strokes across.
 
     Half of the pixels along such a line show it, whatever is written on it: hence the median.
     """
@@ -156,9 +156,10 @@ def _ruling(contrast: np.ndarray) -> np.ndarray:
     slope = max(profiles, key=lambda slope: profiles[slope].std())
     profile = np.median(contrast[at(slope)], axis=1)
     is_line = profile > profile.std()
-    if np.count_nonzero(np.diff(is_line)) < 8:  # each line begins and ends
-        return np.zeros_like(contrast)
-    profile[profile > 1.5 * np.median(profile[is_line])] = 0  # a stroke, longer than half the way
+    strength = np.median(profile[is_line])
+    if np.count_nonzero(np.diff(is_line)) < 8 or strength > 0.6 * contrast.max():
+        return np.zeros_like(contrast)  # too few lines (each begins and ends), or as dark as ink
+    profile[profile > 1.5 * strength] = 0  # a stroke, longer than half the way
     ruling = np.empty_like(contrast)
     ruling[at(slope)] = ndimage.maximum_filter(profile, 3)[:, None]  # no line is that straight
     return ruling

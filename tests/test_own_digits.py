@@ -309,7 +309,7 @@ def test_no_file_takes_more_than_a_gigabyte(tmp_path):
     largest.save(tmp_path / "largest.png", compress_level=1)
     command = [sys.executable, "-c", READ_ALL, tmp_path]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
-    assert 0 < float(answer.stdout) < 1_000
+    assert 0 <= float(answer.stdout) < 1_000  # 0 where the imports took more
 
 
 def test_the_command_prints_each_digit_and_shows_where_it_is(model, digits, tmp_path, capsys):
