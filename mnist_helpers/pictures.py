@@ -156,9 +156,11 @@ def _ruling(contrast: np.ndarray) -> np.ndarray:
     slope = max(profiles, key=lambda slope: profiles[slope].std())
     profile = np.median(contrast[at(slope)], axis=1)
     is_line = profile > profile.std()
+    if np.count_nonzero(np.diff(is_line)) < 8:  # each line begins and ends
+        return np.zeros_like(contrast)
     strength = np.median(profile[is_line])
-    if np.count_nonzero(np.diff(is_line)) < 8 or strength > 0.6 * contrast.max():
-        return np.zeros_like(contrast)  # too few lines (each begins and ends), or as dark as ink
+    if strength > 0.6 * contrast.max():  # as dark as ink
+        return np.zeros_like(contrast)
     profile[profile > 1.5 * strength] = 0  # a stroke, longer than half the way
     ruling = np.empty_like(contrast)
     ruling[at(slope)] = ndimage.maximum_filter(profile, 3)[:, None]  # no line is that straight
