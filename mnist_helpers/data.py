@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torchvision import datasets
 
 from .download import download_mnist
 
@@ -20,15 +21,18 @@ class Split:
 
     def __post_init__(self):
         check_images(self.images)
-        _check("labels", self.labels, torch.int64, "[N]")
-        if self.labels.shape != self.images.shape[:1] or len(self) == 0:
+        _check_type("labels", self.labels, torch.int64, "[N]")
+        if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"A split must hold at least one image and one label for each, but the labels' "
-                f"shape is {list(self.labels.shape)} and the images' {list(self.images.shape)}"
+                f"There must be one label for each image, but the labels' shape is "
+                f"{list(self.labels.shape)} and the images' {list(self.images.shape)}"
             )
-        wrong = self.labels[(self.labels < 0) | (self.labels > 9)]
-        if len(wrong):
-            raise ValueError(f"labels must be 0 to 9, but there is a {wrong[0].item()}")
+        if len(self) == 0:
+            raise ValueError("A split must hold at least one image, but this one is empty")
+        if self.labels.device.type != "meta":  # which holds no values to look at
+            wrong = self.labels[(self.labels < 0) | (self.labels > 9)]
+            if len(wrong):
+                raise ValueError(f"labels must be 0 to 9, but there is a {wrong[0].item()}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,7 +56,7 @@ class MNIST:
 
 def check_images(images: torch.Tensor) -> None:
     """Raise TypeError or ValueError unless `images` is uint8 [N, 28, 28]."""
-    _check("images", images, torch.uint8, "[N, 28, 28]")
+    _check_type("images", images, torch.uint8, "[N, 28, 28]")
     if images.ndim != 3 or images.shape[1:] != (28, 28):
         raise ValueError(
             f"images must have the shape [N, 28, 28], but it is {list(images.shape)}. "
@@ -60,10 +64,11 @@ def check_images(images: torch.Tensor) -> None:
         )
 
 
-def _check(name: str, values: object, dtype: torch.dtype, shape: str) -> None:
-    found = values.dtype if isinstance(values, torch.Tensor) else type(values).__name__
-    if found != dtype:
-        raise TypeError(f"{name} must be a tensor of {dtype} {shape}, but found {found}")
+def _check_type(name: str, values: object, dtype: torch.dtype, shape: str) -> None:
+    if not isinstance(values, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, but it is of type {type(values).__name__}")
+    if values.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype} {shape}, but the dtype is {values.dtype}")
 
 
 def load_mnist(root: str | Path, *, training_images: int = 55_000) -> MNIST:
@@ -75,19 +80,19 @@ def load_mnist(root: str | Path, *, training_images: int = 55_000) -> MNIST:
     """
     if not 2 <= training_images <= 55_000:
         raise ValueError(f"training_images must be 2 to 55,000, but it is {training_images}")
-    files = download_mnist(root)
-
-    def read(name: str, header: int) -> torch.Tensor:
-        return torch.frombuffer(bytearray(files[name]), dtype=torch.uint8, offset=header)
-
-    training, test = (
-        Split(
-            read(f"{part}-images-idx3-ubyte", 16).view(-1, 28, 28),
-            read(f"{part}-labels-idx1-ubyte", 8).long(),
-        )
-        for part in ("train", "t10k")
+    raw = download_mnist(root)
+    # Not torchvision.datasets.MNIST itself, which prefers old `processed/` files if there are any.
+    read_images, read_labels = datasets.mnist.read_image_file, datasets.mnist.read_label_file
+    images = read_images(str(raw / "train-images-idx3-ubyte"))
+    labels = read_labels(str(raw / "train-labels-idx1-ubyte"))
+    return MNIST(
+        train=Split(images[:training_images], labels[:training_images]),
+        validation=Split(images[55_000:], labels[55_000:]),
+        test=Split(
+            read_images(str(raw / "t10k-images-idx3-ubyte")),
+            read_labels(str(raw / "t10k-labels-idx1-ubyte")),
+        ),
     )
-    return MNIST(training[:training_images], training[55_000:], test)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:

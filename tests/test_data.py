@@ -55,7 +55,7 @@ LABELS = torch.tensor([0, 5, 9])
         (IMAGES, LABELS.float(), TypeError, "float32"),
         (IMAGES, [0, 5, 9], TypeError, "list"),
         (IMAGES, LABELS[:2], ValueError, r"\[2\].*\[3, 28, 28\]"),
-        (IMAGES[:0], LABELS[:0], ValueError, "at least one image"),
+        (IMAGES[:0], LABELS[:0], ValueError, "empty"),
         (IMAGES, torch.tensor([0, 5, 10]), ValueError, "10"),
         (IMAGES, torch.tensor([0, -1, 9]), ValueError, "-1"),
     ],

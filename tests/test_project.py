@@ -122,7 +122,7 @@ def test_no_file_of_the_package_is_long(module):
 
 
 def test_the_package_is_small():
-    assert sum(map(lines, MODULES.values())) <= 2_196
+    assert sum(map(lines, MODULES.values())) <= 2_220
 
 
 def test_the_readme_begins_with_the_two_commands():
