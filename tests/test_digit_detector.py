@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_helpers import read_digits
+from mnist_helpers import DigitClassifier, read_digits
+from mnist_helpers.evaluation import predict_logits
 from mnist_helpers.own_digits import DETECTOR, is_digit
+from research import digit_detector
 from research.not_digits import LETTERS, draw_letter, make_kinds
 from research.tables import RESULTS
 
@@ -65,6 +67,28 @@ def test_a_reading_without_a_digit_keeps_its_probabilities():
     (reading,) = read_digits(NETWORK, draw_letter("W", np.random.default_rng(0)))
     assert reading.digit is None
     assert reading.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_training_draws_each_kind_in_mnists_format(data, monkeypatch):
+    monkeypatch.setattr(digit_detector, "COUNTS", dict.fromkeys(digit_detector.COUNTS, 3))
+    monkeypatch.setattr(digit_detector, "OTHER_PENS", 4)
+    monkeypatch.setattr(digit_detector, "load_mnist", lambda root: data)
+    threads = torch.get_num_threads()
+    digits, labels, others = digit_detector.make_chunk(0, "")
+    torch.set_num_threads(threads)
+    assert digits.shape == (4, 28, 28) and len(labels) == 4 and len(others) > 16
+    for images in (digits, others):
+        assert images.dtype == torch.uint8 and images.flatten(1).any(dim=1).all()
+        assert not images[:, [0, -1]].any()  # the border is paper
+
+
+def test_the_threshold_refuses_the_share_that_it_should(data, monkeypatch):
+    monkeypatch.setattr(digit_detector, "REFUSED", 0.1)
+    images = data.validation.images[:100]
+    model = DigitClassifier().eval()
+    digit_detector.set_threshold(model, images)
+    scores = predict_logits(model, digit_detector.prepare(images)).logsumexp(dim=1)
+    assert (scores < 0).sum() == 10
 
 
 def test_the_detector_is_a_small_file_of_finite_weights():

@@ -1,5 +1,7 @@
 """The README's numbers are those of the tables."""
 
+import re
+
 import pandas as pd
 import pytest
 from scipy import stats
@@ -34,4 +36,4 @@ def test_the_accuracies_on_other_peoples_digits(preparation, row):
 
 
 def test_the_readme_is_short():
-    assert len(README.split()) <= 700
+    assert len(re.findall(r"[A-Za-z0-9']+", README)) <= 700
