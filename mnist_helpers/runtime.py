@@ -32,7 +32,12 @@ def select_device(name: str | None = None) -> torch.device:
 
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and PyTorch (all devices), and ask cuDNN for
-    deterministic convolutions, so that one seed gives one result on one machine."""
+    deterministic convolutions, so that one seed gives one result on one machine.
+
+    On CUDA, max pooling's gradients are added in no fixed order
+    (https://github.com/pytorch/pytorch/pull/175411). Where its windows don't overlap, as in
+    DigitClassifier, each sum has one term, and the order doesn't matter.
+    """
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -322,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data = load_mnist(options.data)
     if not options.measure:
-        parallel = Parallel(options.processes, return_as="generator")
+        parallel = Parallel(min(options.processes, CHUNKS), return_as="generator")
         chunks = parallel(delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS))
         digits, labels, others = zip(*tqdm(chunks, "drawing", CHUNKS), strict=True)
         images = torch.cat([data.train.images, *digits])

@@ -32,19 +32,25 @@ def describe_machine() -> dict[str, str]:
 class Table:
     """A CSV file to which one process at a time appends rows, in a `with` statement.
 
-    Raises RuntimeError if another process is writing to it, or if it has other columns.
+    Raises RuntimeError if another process is writing to it, if its folder can't be written or gives
+    no locks, or if it has other columns.
     """
 
     def __init__(self, path: str | Path, columns: list[str]):
         self.path, self.columns = Path(path), [*columns, *MACHINE]
 
     def __enter__(self) -> "Table":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{self.path}.lock", timeout=0)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
             raise RuntimeError(f"Another process is writing to {str(self.path)!r}") from error
+        except (OSError, NotImplementedError) as error:  # as on some network drives
+            raise RuntimeError(
+                f"{str(self.path)!r} can't be kept for one process: {error}. Name a file on a local "
+                "disk by --output."
+            ) from error
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         # The last line has no end if the process was killed while it wrote.
         whole = text[: text.rfind("\n") + 1] or ",".join(self.columns) + "\n"

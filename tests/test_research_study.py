@@ -1,6 +1,7 @@
 """Studies in real processes: stopped, killed and gone on with."""
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -13,10 +14,11 @@ import psutil
 import pytest
 import torch
 from distributed import Client, LocalCluster
+from filelock import FileLock
 from joblib import parallel_config
 
 from mnist_helpers import Batches, DigitClassifier, runtime, seed_everything
-from research import study
+from research import running, study
 from research.baselines import SoftmaxFirst, VariedClassifier
 from research.tables import MACHINE, RESULTS, Table
 from research.variants import COLUMNS, VARIANTS, Variant
@@ -105,6 +107,30 @@ def test_two_studies_do_not_write_to_one_table(tmp_path):
         pytest.raises(RuntimeError, match="Another process is writing"),
     ):
         study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EROFS])
+def test_a_drive_without_locks_is_named(code, tmp_path, monkeypatch):
+    def fail(lock, **keywords):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    with pytest.raises(RuntimeError, match="study.csv' can't be kept .* on a local disk"):
+        study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(3, 3), (61, 60), (128, 60)])
+def test_no_more_processes_than_windows_can_wait_for(asked, taken, tmp_path, monkeypatch):
+    started = []
+
+    def parallel(processes, **keywords):
+        started.append(processes)
+        return lambda calls: (each for each in [])
+
+    monkeypatch.setattr(running, "Parallel", parallel)
+    with Table(tmp_path / "study.csv", COLUMNS) as table:
+        running.run_side_by_side(table, [()], dict, asked)
+    assert started == [taken]
 
 
 def test_a_table_with_other_columns_is_left_alone(tmp_path):
