@@ -48,8 +48,8 @@ class Table:
             raise RuntimeError(f"Another process is writing to {str(self.path)!r}") from error
         except (OSError, NotImplementedError) as error:  # as on some network drives
             raise RuntimeError(
-                f"{str(self.path)!r} can't be kept for one process: {error}. Name a file on a local "
-                "disk by --output."
+                f"{str(self.path)!r} can't be kept for one process: {error}. Name a file on a "
+                "local disk by --output."
             ) from error
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         # The last line has no end if the process was killed while it wrote.
