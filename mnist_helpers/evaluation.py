@@ -94,10 +94,10 @@ class Evaluation:
         return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)[:count]
 
     def worst_errors(self, count: int) -> np.ndarray:
-        """Return the indices of the `count` errors that gave the true digit least probability."""
+        """Return the indices of the `count` errors with the highest probability, highest first."""
         errors = np.flatnonzero(~self.correct)
-        of_the_truth = self.probabilities[errors, self.labels[errors]]
-        return errors[of_the_truth.argsort(kind="stable")][:count]
+        confidence = self.probabilities[errors].max(axis=1)
+        return errors[(-confidence).argsort(kind="stable")][:count]
 
     def reliability(self, bins: int = 15) -> pd.DataFrame:
         """Return confidence, accuracy and share of the images in `bins` equal-width bins of the

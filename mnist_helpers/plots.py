@@ -20,11 +20,13 @@ COLUMNS = 6  # images in a row
 
 
 def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
-    """Show images [N, H, W], each below its caption, ink dark, six in a row."""
-    rows = max(1, -(-len(images) // COLUMNS))
+    """Show images [N, H, W], each below its caption, ink dark, six in a row (fewer: larger)."""
+    columns = min(COLUMNS, max(3, len(images)))
+    rows = max(1, -(-len(images) // columns))
     lines = max([1, *(caption.count("\n") + 1 for caption in captions)])
-    figure = Figure(figsize=(WIDTH, 0.5 + rows * (0.82 + 0.19 * lines)), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
+    height = 0.5 + rows * (0.88 * WIDTH / columns + 0.19 * lines)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, caption in zip(axes.flat, images, captions, strict=False):
@@ -44,22 +46,27 @@ def sample_digits(split: Split) -> Figure:
     return image_grid(split.images[indices], captions, "The first three images of each digit")
 
 
-def training_curves(history: Sequence[dict]) -> Figure:
-    """Show loss and accuracy over the epochs, for the training and the validation split."""
+def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Figure:
+    """Show loss and accuracy over the epochs, for the training and the validation split; those of
+    an earlier training are dashed."""
     figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
     loss_axis, accuracy_axis = figure.subplots(2, 1, sharex=True)
     if not history:
         _say(loss_axis, "No epoch has been finished yet.")
-    epochs = [row["epoch"] for row in history]
-    for name, colour in {"training": BLUE, "validation": ORANGE}.items():
-        losses = [row[f"{name}_loss"] for row in history]
-        accuracies = [100 * row[f"{name}_accuracy"] for row in history]
-        for axis, values in ((loss_axis, losses), (accuracy_axis, accuracies)):
-            axis.plot(epochs, values, color=colour, marker="o", markersize=4, label=name)
+    drawn = [(history, "", {"marker": "o", "markersize": 4})]
+    if earlier:
+        drawn.append((earlier, "earlier ", {"linestyle": "--", "linewidth": 1}))
+    for rows, which, style in drawn:
+        epochs = [row["epoch"] for row in rows]
+        for name, colour in {"training": BLUE, "validation": ORANGE}.items():
+            losses = [row[f"{name}_loss"] for row in rows]
+            accuracies = [100 * row[f"{name}_accuracy"] for row in rows]
+            for axis, values in ((loss_axis, losses), (accuracy_axis, accuracies)):
+                axis.plot(epochs, values, color=colour, label=which + name, **style)
     if history:
         loss_axis.set_yscale("log")
         label_decades(loss_axis.yaxis)
-        loss_axis.legend(frameon=False, labelcolor="linecolor", handlelength=1)
+        loss_axis.legend(frameon=False, labelcolor="linecolor", handlelength=2)
     loss_axis.set(title="Loss", ylabel="cross-entropy (nats)")
     accuracy_axis.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     accuracy_axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -114,7 +121,7 @@ def reliability_diagram(evaluation: Evaluation) -> Figure:
     axis.text(1, 0.03, "dashed: as often right as stated", color=GREY, ha="right")
     style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3}
     axis.errorbar(table["confidence"], table["accuracy"], yerr=spread, **style)
-    axis.set(xlim=(0, 1.02), ylim=(0, 1.03), ylabel="share of right predictions")
+    axis.set(xlim=(0, 1.03), ylim=(0, 1.03), ylabel="share of right predictions")
     axis.set_title(f"Expected calibration error: {100 * evaluation.calibration_error:.2f} %")
     counts_axis.bar(table["confidence"], images, width=0.04, color=BLUE)
     counts_axis.set(yscale="log", ylim=(0.5, None), ylabel="images")

@@ -56,10 +56,12 @@ def resumable(
             part.load_state_dict(state)
         history[:] = saved["history"]
     elif begun:
+        finished = batches.epoch == batches.epochs
+        lost = "has begun already, and no checkpoint lets it go on as it is now"
         raise ValueError(
-            "These batches belong to a training that has begun already, and there is no checkpoint "
-            "from which it could go on as it is now. Make network, batches, optimizer and schedule "
-            "anew, all four, and then train."
+            f"The training of these batches {'is finished' if finished else lost}. To train again, "
+            "make network, batches, optimizer and schedule anew (in the lesson: run the cell that "
+            "makes the batches), and then train."
         )
     elif path:
         save()  # a beginning to go back to, if the first epoch is interrupted

@@ -66,6 +66,13 @@ def test_curves_show_loss_and_accuracy_of_both_splits(history):
     assert accuracy.get_xlabel() == "epoch" and accuracy.get_ylabel() == "accuracy (%)"
 
 
+def test_an_earlier_training_is_dashed_in_the_same_axes(history):
+    for axis in drawn(plots.training_curves(history, history[:1])).axes:
+        assert [line.get_linestyle() for line in axis.lines] == ["-", "-", "--", "--"]
+        assert [len(line.get_xdata()) for line in axis.lines] == [2, 2, 1, 1]
+        assert axis.lines[3].get_label() == "earlier validation"
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_curves_can_be_drawn_of_an_interrupted_training(history, epochs):
     figure = drawn(plots.training_curves(history[:epochs]))

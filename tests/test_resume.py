@@ -229,10 +229,9 @@ class Lesson:
 
     def __init__(self, folder):
         self.folder, self.digits, self.train_epoch = folder, draw_digits(60), train_epoch
-        self.history = []
 
     def make(self, learning_rate=1e-3):
-        self.model = perceptron()
+        self.model, self.history = perceptron(), []
         self.batches = Batches(self.digits, 30, 3, hard_images=0.5, distortion=Distortion())
         self.make_optimizer(learning_rate)
         return self
@@ -242,7 +241,6 @@ class Lesson:
         self.schedule = torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
 
     def loop(self, stop_after: int | None = None):
-        self.history = []
         parts = [self.model, self.optimizer, self.schedule, self.train_epoch]
         epochs = []
         for epoch in resumable(self.batches, self.history, parts, folder=self.folder):
@@ -283,13 +281,15 @@ def test_a_finished_training_trains_again_from_new_parts(lesson):
 
 def test_a_finished_training_says_what_to_make_anew(lesson):
     lesson.loop()
-    with pytest.raises(ValueError, match="begun already.*Make network, batches, .* anew"):
+    history = list(lesson.history)
+    with pytest.raises(ValueError, match="is finished.* make network, batches, .* anew"):
         lesson.loop()
+    assert lesson.history == history  # the curves are not lost by that
 
 
 def test_without_a_folder_an_interrupted_training_says_what_to_make_anew():
     lesson = Lesson(None).make().interrupt()
-    with pytest.raises(ValueError, match="begun already.*Make network, batches, .* anew"):
+    with pytest.raises(ValueError, match="begun already.* make network, batches, .* anew"):
         lesson.loop()
     assert lesson.make().loop() == [1, 2, 3]
 
@@ -306,21 +306,21 @@ def clipped_epoch(model, batches, optimizer, schedule):
 
 def test_an_edited_loop_does_not_go_on_from_the_other_ones_checkpoint(lesson):
     lesson.interrupt().train_epoch = clipped_epoch
-    with pytest.raises(ValueError, match="Make network, batches, .* anew"):
+    with pytest.raises(ValueError, match="make network, batches, .* anew"):
         lesson.loop()
     assert lesson.make().loop() == [1, 2, 3]
 
 
 def test_a_new_optimizer_does_not_get_the_old_ones_learning_rate(lesson):
     lesson.interrupt().make_optimizer(learning_rate=1e-4)
-    with pytest.raises(ValueError, match="Make network, batches, .* anew"):
+    with pytest.raises(ValueError, match="make network, batches, .* anew"):
         lesson.loop()
 
 
 def test_another_network_does_not_get_the_checkpoint_of_the_first(lesson):
     lesson.interrupt().model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     lesson.make_optimizer()
-    with pytest.raises(ValueError, match="Make network, batches, .* anew"):
+    with pytest.raises(ValueError, match="make network, batches, .* anew"):
         lesson.loop()
 
 
