@@ -66,6 +66,14 @@ class Standardise(nn.Module):
         return (images - 0.1307) / 0.3081
 
 
+class FixedStandardisation(DigitClassifier):
+    """The network with `Standardise` in the place of `LocalNormalise`."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers[0] = Standardise()
+
+
 class TutorialClassifier(nn.Module):
     """What tutorials build: ReLU before pooling, much dropout, and no batch normalisation."""
 

@@ -4,14 +4,14 @@ leaves an empty table, or a figure that says so."""
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from mnist_helpers.plots import BLUE, GREY, ORANGE, WIDTH, label_decades, tidy
 
 from . import robustness, search, study
 from .tables import MACHINE, RESULTS
-from .variants import COLUMNS, VARIANTS
+from .variants import COLUMNS
 
 TABLES = {
     "study": COLUMNS,
@@ -43,7 +43,6 @@ SEARCHED = {
     "degraded 0.8": "80 % of images degraded",
     "rotation 8, shift 1.3, scale 0.08, shear 0.1": "moved two thirds as far",
     "peers 2": "two networks teach each other",
-    "hidden_batch_normalisation False": "hidden layer not normalised",
 }
 WAYS = {
     "ours": "this project",
@@ -74,8 +73,10 @@ def describe_tables() -> pd.DataFrame:
         machines = [", ".join(map(str, row)) for row in known.itertuples(index=False)]
         lines[name] = {"rows": len(table), "measured on": "; ".join(machines) or "-"}
         lines[name]["missing"] = "" if len(table) else "everything"
-    missing = study.missing_trials(read_table("study").to_dict("records"), VARIANTS)
-    lines["study"]["missing"] = f"{len(missing)} trainings" if missing else ""
+    scripts = {"study": study, "robustness": robustness, "search": search}
+    for name, script in scripts.items():
+        missing = script.missing_trials(read_table(name).to_dict("records"))
+        lines[name]["missing"] = f"{len(missing)} trainings" if missing else ""
     return pd.DataFrame(lines).T
 
 
@@ -91,17 +92,19 @@ def summarise(table: pd.DataFrame, by: str = "variant", of: str = "test_accuracy
 
 def differences(table: pd.DataFrame, *, to: str = "final", by="variant", of="test_accuracy"):
     """Return how far each group's mean is from that of `to`, with a 95 % interval (Welch's t), and
-    whether the interval leaves out zero. Groups without a spread, as of one seed, are left out."""
-    groups = {name: group[of] for name, group in table.groupby(by) if group[of].nunique() > 1}
+    whether the interval leaves out zero. Groups without a spread, as of one seed, have none."""
+    groups = {name: group[of] for name, group in table.groupby(by)}
     lines = {}
     for name in groups.keys() - {to} if to in groups else ():
-        test = stats.ttest_ind(groups[name], groups[to], equal_var=False)
-        low, high = test.confidence_interval(0.95)
-        difference = groups[name].mean() - groups[to].mean()
-        lines[name] = {"difference": difference, "low": low, "high": high}
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=["difference", "low", "high"])
-    shown = np.where((table["low"] > 0) | (table["high"] < 0), "yes", "no")
-    return table.assign(shown=shown).sort_values("difference")
+        line = {"difference": groups[name].mean() - groups[to].mean(), "shown": "-"}
+        if groups[name].nunique() > 1 and groups[to].nunique() > 1:
+            test = stats.ttest_ind(groups[name], groups[to], equal_var=False)
+            line["low"], line["high"] = test.confidence_interval(0.95)
+            line["shown"] = "yes" if line["low"] > 0 or line["high"] < 0 else "no"
+        lines[name] = line | {"seeds": len(groups[name])}
+    columns = ["difference", "low", "high", "shown", "seeds"]
+    table = pd.DataFrame.from_dict(lines, orient="index").reindex(columns=columns)
+    return table.sort_values("difference")
 
 
 def _figure(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
@@ -144,8 +147,9 @@ def variants(table: pd.DataFrame, names: list[str]) -> Figure:
               summary.index}  # fmt: skip
     figure = _rows(errors, 100 - summary["mean"], summary["half width"], highlight="final")
     (axis,) = figure.axes
+    axis.set_yticklabels([f"{name} ({seeds:.0f})" for name, seeds in summary["seeds"].items()])
     axis.set_xlabel("test error (%)")
-    figure.suptitle("Each seed, and the mean with its 95 % interval", fontsize=11)
+    figure.suptitle("Each seed (their number), and the mean with its 95 % interval", fontsize=11)
     _make_logarithmic(axis)
     return figure
 
@@ -185,10 +189,14 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def errors_by_image(table: pd.DataFrame, variant: str = "final") -> pd.Series:
-    """Return for each test image that was misclassified with at least one seed, with how many."""
+def errors_by_image(table: pd.DataFrame, variant: str = "final") -> pd.DataFrame:
+    """Return for each test image that was misclassified with at least one seed, with how many, and
+    the most frequent wrong answer."""
     errors = table.loc[table["variant"] == variant, "test_errors"].str.split().explode().dropna()
-    return errors.str.split(":").str[0].astype(int).value_counts().rename("seeds")
+    answers = errors.astype(str).str.extract("(?P<image>[0-9]+):(?P<answer>[0-9])").astype(int)
+    counts = answers.value_counts().reset_index()  # the most frequent answers come first
+    grouped = counts.groupby("image")
+    return pd.DataFrame({"seeds": grouped["count"].sum(), "answer": grouped["answer"].first()})
 
 
 def typical_damages(table: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +208,7 @@ def typical_damages(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def damages(table: pd.DataFrame) -> Figure:
-    """Show the error at each damage's typical strength, for both networks."""
+    """Show the error at each damage's typical strength, for the networks that were measured."""
     accuracy = typical_damages(table)
     if accuracy.empty:
         return _nothing("robustness")
@@ -213,8 +221,9 @@ def damages(table: pd.DataFrame) -> Figure:
             for row, error in enumerate(100 - accuracy[name]):
                 offset = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 9}
                 axis.annotate(f"{error:.2g}", (error, row), color=colour, ha="center", **offset)
-    names = [f"{damage}, {strength:g} {unit}" for damage, strength, unit in accuracy.index]
-    axis.set_yticks(rows, [name.replace(" share of", " of") for name in names])
+    names = [f"{damage} ({unit}: {strength:g})" for damage, strength, unit in accuracy.index]
+    axis.set_yticks(rows, names)
+    axis.margins(x=0.08)
     axis.set(xscale="log", xlabel="test error (%)", ylim=(len(accuracy) - 0.4, -1.4))
     label_decades(axis.xaxis)
     tidy(axis)
@@ -234,6 +243,8 @@ def damage_curves(table: pd.DataFrame) -> Figure:
         lines = table[table["damage"] == name]
         for variant, colour in {"final": BLUE, "tutorials": ORANGE}.items():
             accuracy = lines[lines["variant"] == variant].groupby("strength")["accuracy"].mean()
+            if accuracy.empty:
+                continue
             axis.plot(100 - accuracy, color=colour, marker="o", markersize=3, label=variant)
         axis.set(title=name, xlabel=lines["unit"].iloc[0], yscale="log", ylim=(0.2, 100))
         tidy(axis)
@@ -258,8 +269,10 @@ def own_digits(table: pd.DataFrame) -> Figure:
         style = {"color": colours[place % 3], "marker": "o", "capsize": 3, "linestyle": ""}
         axis.errorbar(errors.clip(lower=0.1), rows, xerr=np.clip(spread, 0, None), **style,
                       label=name)  # fmt: skip
-    axis.set_yticks(range(len(sets)), sets)
-    axis.set(xscale="log", xlabel="error (%)", ylim=(len(sets) - 0.4, -0.6))
+    images = table.groupby("data set")["images"].first()
+    axis.set_yticks(range(len(sets)), [f"{name} ({images[name]:,})" for name in sets])
+    axis.set(xscale="log", xlabel="error (%)")
+    axis.set(xlim=(0.08, None), ylim=(len(sets) - 0.4, -0.6))
     figure.legend(frameon=False, labelcolor="linecolor", handlelength=1, loc="outside upper left")
     label_decades(axis.xaxis)
     tidy(axis)
@@ -360,5 +373,6 @@ def searched(table: pd.DataFrame) -> Figure:
     figure = _rows(losses, summary["mean"], summary["half width"], highlight="the recipe")
     (axis,) = figure.axes
     axis.set_xlabel("validation loss (nats)")
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     figure.suptitle("Each network, and the mean with its 95 % interval", fontsize=11)
     return figure

@@ -21,6 +21,7 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import morphology
+from sklearn.datasets import load_digits
 from tqdm import tqdm, trange
 
 from mnist_helpers import (
@@ -273,10 +274,10 @@ def train_detector(images: torch.Tensor, labels: torch.Tensor, others: torch.Ten
     return model.eval()
 
 
-def prepare(images: torch.Tensor) -> torch.Tensor:
-    """Return digits, uint8 [N, 28, 28], as `to_mnist` makes them of such small pictures; an image
-    without ink of those on which it finds none."""
-    prepared = torch.zeros_like(images)
+def prepare(images: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Return digits, uint8 [N, 28, 28], as `to_mnist` makes them of such small pictures, uint8 [N,
+    H, W]; an image without ink of those on which it finds none."""
+    prepared = torch.zeros(len(images), 28, 28, dtype=torch.uint8)
     for number, image in enumerate(tqdm(images, "to_mnist", leave=False)):
         with suppress(PictureError):
             prepared[number] = to_mnist(image)
@@ -300,6 +301,10 @@ def measure(data, pictures: int) -> pd.DataFrame:
             {"kind": f"digits, {name}, by to_mnist", "refused": _refused(prepare(split.images))},
         ]
         rows = [{"pictures": len(split)} | row for row in rows]
+    others = load_digits().images * (255 / 16)  # as in own_digits
+    refused = _refused(prepare(np.uint8(np.round(others))))
+    name = "scikit-learn's digits, by to_mnist"
+    rows.append({"kind": name, "pictures": len(others), "refused": refused})
     random = np.random.default_rng(1)
     split = data.validation
     kinds = make_kinds(split.images.numpy(), split.labels.numpy(), random)

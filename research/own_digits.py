@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m research.own_digits", description=__doc__)
     parser.add_argument("--model", help="what the lesson saved; without it, one is trained")
     parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
-    parser.add_argument("--images", type=int, default=1000, help="of each kind (default: 1000)")
+    parser.add_argument("--images", type=int, default=1500, help="of MNIST (default: 1500)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
     mnist = load_mnist(options.data)

@@ -163,21 +163,27 @@ def run_trial(name: str, variant: Variant, seed: int, load: Callable[[], MNIST])
     return [same | row for row in measure_robustness(model, data.test)]
 
 
+def missing_trials(rows: list[dict]) -> list[tuple[str, int]]:
+    """Return name and seed of each training that has not all its rows, lower seeds first."""
+    done = [(row["variant"], row["recipe"], int(row["seed"])) for row in rows]
+    each = sum(len(one.strengths) for one in DAMAGES.values())
+    return [
+        (name, seed)
+        for seed in range(SEEDS)
+        for name in ("final", "tutorials")
+        if done.count((name, VARIANTS[name].recipe(), seed)) < each
+    ]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser("robustness", __doc__)
     add_processes(parser)
     options = parser.parse_args(arguments)
     load = partial(load_mnist, Path(options.data).absolute())
     load()  # fetches the files once, before the processes begin
-    each = sum(len(one.strengths) for one in DAMAGES.values())
     with Table(options.output, COLUMNS) as table:
-        done = [(row["variant"], row["recipe"], row["seed"]) for row in table.rows()]
-        calls = [
-            (name, VARIANTS[name], seed, load)
-            for seed in range(SEEDS)
-            for name in ("final", "tutorials")
-            if done.count((name, VARIANTS[name].recipe(), str(seed))) < each
-        ]
+        missing = missing_trials(table.rows())
+        calls = [(name, VARIANTS[name], seed, load) for name, seed in missing]
         run_side_by_side(table, calls, run_trial, options.processes)
 
 

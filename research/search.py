@@ -33,6 +33,7 @@ CHANGES = {
         config={"distortion": Distortion(rotation=18.0, shift=3.0, scale=0.18, shear=0.22)},
     ),
 }
+SEEDS = 6
 COLUMNS = ["change", "recipe", "seed", "validation_accuracy", "validation_loss", "seconds"]
 COLUMNS += ["configuration"]  # of rows whose options are gone, as JSON
 
@@ -63,10 +64,22 @@ def run_change(name: str, variant: Variant, seed: int, load: Callable[[], MNIST]
     return describe_machine() | row
 
 
+def missing_trials(rows: list[dict], changes=CHANGES, seeds: int = SEEDS) -> list[tuple[str, int]]:
+    """Return change and seed of each training of the present recipe without a row."""
+    done = {(row["change"], row["recipe"], int(row["seed"])) for row in rows}
+    recipes = {name: CHANGES[name].recipe() for name in changes}
+    return [
+        (name, seed)
+        for seed in range(seeds)
+        for name in changes
+        if (name, recipes[name], seed) not in done
+    ]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser("search", __doc__)
     add_processes(parser)
-    parser.add_argument("--seeds", type=int, default=6, help="so many of them, 0 first")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="so many of them, 0 first")
     parser.add_argument(
         "--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE",
         help=f"some of: {'; '.join(CHANGES)}",
@@ -75,13 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     load = partial(load_mnist, Path(options.data).absolute())
     load()  # fetches the files once, before the processes begin
     with Table(options.output, COLUMNS) as table:
-        done = {(row["change"], row["recipe"], row["seed"]) for row in table.rows()}
-        calls = [
-            (name, CHANGES[name], seed, load)
-            for seed in range(options.seeds)
-            for name in options.changes
-            if (name, CHANGES[name].recipe(), str(seed)) not in done
-        ]
+        missing = missing_trials(table.rows(), options.changes, options.seeds)
+        calls = [(name, CHANGES[name], seed, load) for name, seed in missing]
         run_side_by_side(table, calls, run_change, options.processes)
 
 

@@ -17,7 +17,7 @@ from research.tables import Table
 from research.variants import COLUMNS, VARIANTS, Variant, run_trial
 
 
-def missing_trials(rows: list[dict], variants: dict[str, Variant]) -> list[tuple[str, int]]:
+def missing_trials(rows: list[dict], variants=VARIANTS) -> list[tuple[str, int]]:
     """Return name and seed of each trial that has no row of the present recipe, lower seeds first.
     A variant that is the final recipe on this machine anyhow is left out."""
     done = {(row["variant"], row["recipe"], int(row["seed"])) for row in rows}

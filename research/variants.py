@@ -27,7 +27,12 @@ from mnist_helpers import (
 )
 from mnist_helpers.fingerprint import fingerprint
 
-from .baselines import SoftmaxFirst, TutorialClassifier, VariedClassifier
+from .baselines import (
+    FixedStandardisation,
+    SoftmaxFirst,
+    TutorialClassifier,
+    VariedClassifier,
+)
 from .tables import describe_machine
 
 
@@ -84,6 +89,7 @@ VARIANTS = {
     "no distortion": Variant(config={"distortion": None}),
     "moved, not degraded": Variant(config={"distortion": Distortion(degraded=0.0)}),
     "constant learning rate": Variant(config=CONSTANT),
+    "fixed standardisation": Variant(network=FixedStandardisation),
     "no dropout": Variant(network=VariedClassifier, arguments={"dropout": (0.0, 0.0)}),
     "no batch normalisation": Variant(
         network=VariedClassifier, arguments={"batch_normalisation": False}

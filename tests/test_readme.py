@@ -25,7 +25,8 @@ def test_the_accuracies_of_the_study(variant, row):
 
 
 @pytest.mark.parametrize(
-    ("preparation", "row"), [("resized", "scikit-learn's digits"), ("to_mnist", "`to_mnist`, one")]
+    ("preparation", "row"),
+    [("resized", "scikit-learn's digits"), ("to_mnist", "`to_mnist`, developed")],
 )
 def test_the_accuracies_on_other_peoples_digits(preparation, row):
     table = pd.read_csv(RESULTS / "own_digits.csv")

@@ -141,18 +141,21 @@ def test_a_difference_is_shown_if_welchs_interval_leaves_out_zero(study):
     assert table.loc["1 epoch", "difference"] == pytest.approx(-0.35)
     assert table.loc["1 epoch", "high"] == pytest.approx(test.confidence_interval(0.95).high)
     assert list(table.loc[["tutorials", "3 epochs"], "shown"]) == ["yes", "no"]
-    assert "20,000 images" not in table.index and "final" not in table.index
+    assert "final" not in table.index
 
 
-def test_seeds_without_a_spread_give_no_difference(study):
+def test_seeds_without_a_spread_have_a_difference_without_an_interval(study):
     same = pd.DataFrame({"variant": ["same", "same"], "test_accuracy": [99.5, 99.5]})
-    assert "same" not in charts.differences(pd.concat([study, same])).index
+    lines = charts.differences(pd.concat([study, same])).loc[["same", "20,000 images"]]
+    assert lines["difference"].tolist() == pytest.approx([-0.1, -0.3])
+    assert lines[["low", "high"]].isna().all(axis=None)
+    assert lines["shown"].tolist() == ["-", "-"] and lines["seeds"].tolist() == [2, 1]
 
 
 def test_variants_are_sorted_and_the_final_recipe_is_a_line(study):
     (axis,) = drawn(charts.variants(study, list(ACCURACIES))).axes
     names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names[0] == "final" and names[-1] == "1,000 images"
+    assert names[0] == "final (3)" and names[-1] == "1,000 images (2)"
     assert list(axis.lines[0].get_xdata()) == pytest.approx([0.4, 0.4])
 
 
@@ -165,8 +168,10 @@ def test_learning_curves_go_over_images_and_epochs(study):
 
 def test_errors_are_counted_by_image():
     table = pd.DataFrame({"variant": ["final"] * 3 + ["other"],
-                          "test_errors": ["3:5 8:1", "8:2", np.nan, "9:1"]})  # fmt: skip
-    assert charts.errors_by_image(table).to_dict() == {8: 2, 3: 1}
+                          "test_errors": ["3:5 8:1", "8:2 3:5", "8:2", "9:1"]})  # fmt: skip
+    errors = charts.errors_by_image(table)
+    assert errors.to_dict() == {"seeds": {3: 2, 8: 3}, "answer": {3: 5, 8: 2}}
+    assert charts.errors_by_image(table[:0]).empty
 
 
 LOSSES = {"none": [0.016, 0.017, 0.015], "wider": [0.021, 0.02, 0.022], "deeper": [0.015]}
