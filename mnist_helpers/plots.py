@@ -148,12 +148,12 @@ def filters(model: nn.Module, image: torch.Tensor) -> Figure:
     with evaluating(model):
         model(to_float(image[None].to(device_of(model))))
     hook.remove()
-    kernels = convolution.weight.detach().float().cpu()[:, 0]
-    maps = outputs[0][0].float().cpu()
+    kernels = convolution.weight.detach().float().cpu()[:, 0].numpy()
+    maps = outputs[0][0].float().cpu().numpy()
     for number, (kernel, response) in enumerate(zip(kernels[:12], maps[:12], strict=True)):
         row, column = 2 * (number // COLUMNS), number % COLUMNS
         for axis, values in ((axes[row, column], kernel), (axes[row + 1, column], response)):
-            bound = values.abs().max()
+            bound = np.abs(values).max()
             axis.imshow(values, cmap="RdBu_r", vmin=-bound, vmax=bound)
     return figure
 

@@ -101,7 +101,8 @@ def test_what_is_no_drawing_is_answered_by_an_error(text):
 
 def test_the_reader_is_told_why_a_network_failed():
     told = ask(message(LEFT), nn.Linear(5, 10))
-    assert told["number"] == 1 and told["error"].startswith("RuntimeError: mat1 and mat2")
+    assert told["number"] == 1 and told["error"].startswith("RuntimeError: ")
+    assert "mat1 and mat2" in told["error"]  # after the operator's name, from PyTorch 2.15 on
 
 
 def test_a_network_in_training_is_left_as_it_is():
