@@ -99,7 +99,8 @@ def test_the_detector_is_a_small_file_of_finite_weights():
 
 def test_the_measured_refusals_are_within_what_is_promised():
     table = pd.read_csv(RESULTS / "digit_detector.csv").set_index("kind")["refused"]
-    is_digits = table.index.str.startswith("digits")
-    assert table[is_digits].max() <= 0.01 and is_digits.sum() == 4
+    is_digits = table.index.str.contains("digits, ")
+    assert table[is_digits].max() <= 0.02 and is_digits.sum() == 5
+    assert table[table.index.str.startswith("digits, ")].max() <= 0.01
     assert sorted(table.index[~is_digits]) == sorted(KINDS)
     assert table[~is_digits].mean() >= 0.9
