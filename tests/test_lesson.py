@@ -94,21 +94,25 @@ def test_the_cells_killed_and_run_again_train_the_same_bits(tmp_path):
         "names = lesson.run(cells, Path.cwd())\n"
         "torch.save([names['model'].state_dict(), names['history']], 'end.pt')\n"
     )
-    ends = {}
-    for folder, edits in [("killed", {loop: f"    {kill}\n{loop}"}), ("killed", {}), ("whole", {})]:
-        (tmp_path / folder).mkdir(exist_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start(name: str, edits: dict) -> subprocess.Popen:
+        (tmp_path / name).mkdir(exist_ok=True)
         command = [sys.executable, "-c", program.format(edits=settings | edits)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        result = subprocess.run(
-            command, cwd=tmp_path / folder, env=environment, capture_output=True, encoding="utf-8"
-        )
-        expected = -signal.SIGKILL if edits else 0
-        assert result.returncode == expected, result.stderr
-        ends[folder] = tmp_path / folder / "end.pt"
-        if edits:
-            assert list((tmp_path / folder / "checkpoints").glob("*.pt"))
-    weights, history = torch.load(ends["killed"])
-    expected_weights, expected_history = torch.load(ends["whole"])
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+        return subprocess.Popen(command, cwd=tmp_path / name, env=environment, **pipes)
+
+    def end(process: subprocess.Popen, expected: int) -> None:
+        _, errors = process.communicate()
+        assert process.returncode == expected, errors
+
+    whole = start("whole", {})
+    end(start("killed", {loop: f"    {kill}\n{loop}"}), -signal.SIGKILL)
+    assert list((tmp_path / "killed" / "checkpoints").glob("*.pt"))
+    end(start("killed", {}), 0)
+    end(whole, 0)
+    weights, history = torch.load(tmp_path / "killed" / "end.pt")
+    expected_weights, expected_history = torch.load(tmp_path / "whole" / "end.pt")
     assert history == expected_history
     assert all(torch.equal(weights[name], expected_weights[name]) for name in expected_weights)
 
