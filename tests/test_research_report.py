@@ -44,8 +44,9 @@ def invent(folder, share: float) -> None:
         rows = [dict.fromkeys(MACHINE, "x") | row for row in rows[: int(share * len(rows))]]
         pd.DataFrame(rows, columns=columns).to_csv(folder / f"{name}.csv", index=False)
 
+    recipes = {name: variant.recipe() for name, variant in VARIANTS.items()}
     study = [
-        {"variant": name, "recipe": variant.recipe(), "seed": seed, "test_loss": 0.01,
+        {"variant": name, "recipe": recipes[name], "seed": seed, "test_loss": 0.01,
          "test_accuracy": random.normal(99.5, 0.1), "calibration_error": 0.1,
          "validation_losses": "0.02 0.01", "test_errors": f"3:5 {10 + seed}:1"}
         for seed in range(10) for name, variant in VARIANTS.items() if seed < variant.seeds

@@ -109,7 +109,7 @@ def copy_lesson(folder: Path) -> None:
     shutil.copytree(ROOT / "research" / "results", folder / "research" / "results")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -126,7 +126,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(chromium, tmp_path_factory):
     """JupyterLab with a copy of the lesson."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
@@ -138,7 +138,7 @@ def lab(chromium, tmp_path_factory):
     lab.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page(chromium, lab):
     """The lesson in JupyterLab, all of its cells run, at the canvas. Complaints are collected."""
     context = chromium.new_context(
