@@ -1,7 +1,6 @@
 """The trainings that are compared: the final recipe, and what differs from it."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -108,7 +107,7 @@ VARIANTS = {
 
 COLUMNS = [
     *("variant", "recipe", "seed", "validation_accuracy", "validation_losses", "test_accuracy"),
-    *("test_loss", "calibration_error", "train_seconds", "test_errors"),
+    *("test_loss", "calibration_error", "test_errors"),
 ]
 
 
@@ -120,9 +119,7 @@ def run_trial(name: str, variant: Variant, seed: int, load: Callable[[], MNIST])
     """
     torch.set_num_threads(1)
     data = load()
-    start = time.monotonic()
     model, history = variant.train(seed, data)
-    seconds = time.monotonic() - start
     evaluation = evaluate(model, data.test)
     errors = (~evaluation.correct).nonzero()[0]
     held_out = variant.images <= len(data.train)
@@ -139,7 +136,6 @@ def run_trial(name: str, variant: Variant, seed: int, load: Callable[[], MNIST])
             "test_accuracy": round(100 * evaluation.accuracy, 2),
             "test_loss": evaluation.loss,
             "calibration_error": 100 * evaluation.calibration_error,
-            "train_seconds": round(seconds, 1),
             "test_errors": " ".join(f"{index}:{evaluation.predictions[index]}" for index in errors),
         }
         | ({"precision": "float32"} if variant.float32 else {})
