@@ -225,6 +225,16 @@ def test_the_table_holds_each_trial_of_a_known_recipe_once():
     assert len(set(trials(rows))) == len(rows)
 
 
+def test_the_study_is_complete_and_of_one_machine(monkeypatch):
+    rows = read(RESULTS / "study.csv")
+    on = {tuple(row[name] for name in MACHINE if name != "precision") for row in rows}
+    assert len(on) == 1
+    # Its machine, which need not be this one, decides whether float32 is a variant.
+    has_bfloat16 = any(row["precision"] == "bfloat16" for row in rows)
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: has_bfloat16)
+    assert study.missing_trials(rows) == []
+
+
 def test_without_arguments_the_varied_network_is_the_packages():
     seed_everything(0)
     own = DigitClassifier()
