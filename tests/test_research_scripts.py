@@ -109,6 +109,10 @@ def test_robustness_is_measured_once_for_each_network_and_seed(tmp_path, monkeyp
         assert len(read(output)) == 2 * len(DAMAGES["shift"].strengths)
 
 
+def test_the_robustness_of_all_networks_was_measured():
+    assert robustness.missing_trials(read(tables.RESULTS / "robustness.csv")) == []
+
+
 # Search
 
 
