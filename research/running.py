@@ -4,6 +4,7 @@ import argparse
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -89,5 +90,6 @@ def measure_in_turn(
 
 
 def in_own_process(function: Callable[..., dict], arguments: dict) -> dict:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:  # which Ctrl-C ends
-        return pool.apply(function, kwds=arguments)
+    # Not a multiprocessing.Pool, whose processes may start none, as a DataLoader's workers.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, **arguments).result()

@@ -243,6 +243,11 @@ def test_a_measurement_has_a_process_of_its_own():
     assert running.in_own_process(os.getpid, {}) != os.getpid()
 
 
+def test_a_measurement_may_start_processes_itself():
+    nested = {"function": os.path.join, "arguments": {"a": "x"}}
+    assert running.in_own_process(running.in_own_process, nested) == "x"
+
+
 def test_the_machine_is_described_in_full():
     described = tables.describe_machine()
     assert list(described) == tables.MACHINE and all(described.values())
