@@ -31,9 +31,10 @@ def test_the_accuracies_of_the_study(variant, row):
 def test_the_accuracies_on_other_peoples_digits(preparation, row):
     table = pd.read_csv(RESULTS / "own_digits.csv")
     is_row = (table["data set"] == "scikit-learn's digits") & (table["preparation"] == preparation)
-    (accuracy,) = table.loc[is_row, "accuracy"]
+    columns = ["accuracy", "low", "high"]
+    ((accuracy, low, high),) = 100 * table.loc[is_row, columns].to_numpy()
     (line,) = [line for line in README.splitlines() if line.startswith("|") and row in line]
-    assert line.endswith(f"| {100 * accuracy:.1f} % |")
+    assert line.endswith(f"| {accuracy:.1f} % ({low:.1f} to {high:.1f}) |")
 
 
 def test_the_readme_is_short():
