@@ -1,33 +1,45 @@
-"""The answers of a network: probabilities, accuracy with its interval, confusion, calibration."""
+"""The predictions of a network: probabilities, loss, and accuracy with its interval."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import binomtest
-from sklearn import metrics
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from .data import Split, check_images, to_float
-from .model import check_logits, device_of, evaluating
+
+def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return device and dtype of the model's weights, or of its buffers; else CPU and float32."""
+    tensors = chain(model.parameters(), model.buffers(), [torch.empty(0, dtype=torch.float32)])
+    first = next(tensor for tensor in tensors if tensor.is_floating_point())
+    return first.device, first.dtype
 
 
 def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the logits [N, 10] of uint8 images [N, 28, 28], on the CPU and without dropout.
+    """Return the logits [N, 10], float32 on the CPU, of uint8 images [N, 28, 28] or [N, 1, 28, 28].
 
-    Raises TypeError or ValueError for images of another type or shape, and for a network that does
-    not give ten logits.
+    The model, which maps float [N, 1, 28, 28] in [0, 1] to logits, is left in evaluation mode.
+    Raises ValueError for images of another shape or dtype, and for a model with other outputs.
     """
-    check_images(images)
-    device = device_of(model)
-    logits = []
-    with evaluating(model), torch.autocast(device.type, enabled=False):
-        # Larger batches need more memory and are not faster; none at all still gives a shape.
-        for batch in images.split(100):
-            logits.append(model(to_float(batch.to(device))))
-            check_logits(logits[-1], len(batch))
-        return torch.cat(logits).float().cpu()
+    if images.dtype != torch.uint8 or images.shape[-2:] != (28, 28) or images.ndim not in (3, 4):
+        raise ValueError(
+            f"images must be uint8 [N, 28, 28], but they are {images.dtype} {list(images.shape)}. "
+            "to_mnist makes such an image of any picture."
+        )
+    device, dtype = place_of(model)
+    model.eval()
+    logits = [torch.empty(0, 10)]
+    with torch.no_grad():
+        for (batch,) in DataLoader(TensorDataset(images.reshape(-1, 1, 28, 28)), batch_size=500):
+            logits.append(model(batch.to(device, dtype) / 255).float().cpu())
+            if logits[-1].shape != (len(batch), 10):
+                raise ValueError(
+                    f"The network must return logits [{len(batch)}, 10] for {len(batch)} images, "
+                    f"but it returned {list(logits[-1].shape)}. Look at its last layer."
+                )
+    return torch.cat(logits)
 
 
 def predict_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -35,16 +47,17 @@ def predict_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return predict_logits(model, images).softmax(dim=1)
 
 
-def evaluate(model: nn.Module, split: Split) -> "Evaluation":
-    """Let the network answer the whole split, in evaluation mode."""
+def evaluate(model: nn.Module, dataset: TensorDataset) -> "Evaluation":
+    """Classify all images of a data set of uint8 images [N, 1, 28, 28] and labels [N]."""
+    images, labels = dataset.tensors
     # Softmax in float64: in float32, small probabilities would be rounded to steps of 6e-8.
-    probabilities = predict_logits(model, split.images).double().softmax(dim=1)
-    return Evaluation(split.labels.cpu().numpy(), probabilities.numpy())
+    probabilities = predict_logits(model, images).double().softmax(dim=1)
+    return Evaluation(labels.cpu().numpy(), probabilities.numpy())
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A network's answers to a split: `labels` [N] and `probabilities` float64 [N, 10]."""
+    """What a network makes of a data set: `labels` [N] and `probabilities` float64 [N, 10]."""
 
     labels: np.ndarray
     probabilities: np.ndarray
@@ -81,37 +94,3 @@ class Evaluation:
             f"{100 * self.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}, "
             f"{errors:,} errors in {len(self.labels):,})"
         )
-
-    def confusion_matrix(self) -> np.ndarray:
-        """Return how often each label (row) was classified as each digit (column), [10, 10]."""
-        return metrics.confusion_matrix(self.labels, self.predictions, labels=range(10))
-
-    def confused_pairs(self, count: int) -> pd.DataFrame:
-        """Return the `count` most frequent errors: label, prediction and number of images."""
-        errors = pd.DataFrame({"label": self.labels, "prediction": self.predictions})
-        pairs = errors[~self.correct].value_counts().rename("images").reset_index()
-        order = ["images", "label", "prediction"]
-        return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)[:count]
-
-    def worst_errors(self, count: int) -> np.ndarray:
-        """Return the indices of the `count` errors with the highest probability, highest first."""
-        errors = np.flatnonzero(~self.correct)
-        confidence = self.probabilities[errors].max(axis=1)
-        return errors[(-confidence).argsort(kind="stable")][:count]
-
-    def reliability(self, bins: int = 15) -> pd.DataFrame:
-        """Return confidence, accuracy and share of the images in `bins` equal-width bins of the
-        predicted digit's probability; empty bins are left out (Guo et al. 2017, section 2)."""
-        confidence = self.probabilities.max(axis=1)
-        # The bins are (low, high], so a certain answer falls into the last one.
-        bin_of = np.ceil(confidence * bins).clip(1, bins).astype(int) - 1
-        table = pd.DataFrame({"confidence": confidence, "accuracy": self.correct})
-        grouped = table.groupby(pd.Series(bin_of, name="bin"))
-        return grouped.mean().assign(share=grouped.size() / len(table))
-
-    @property
-    def calibration_error(self) -> float:
-        """The expected calibration error: the mean gap between confidence and accuracy, in [0, 1]
-        (15 bins; Guo et al. 2017, equation 3)."""
-        table = self.reliability()
-        return float(((table["confidence"] - table["accuracy"]).abs() * table["share"]).sum())

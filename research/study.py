@@ -1,67 +1,110 @@
-"""Many trainings, variants of the recipe times seeds, each on one thread, into one table.
+"""Train the recipes of research/recipes.py, each from several seeds and on one thread, into
+results/study.csv, and sum them up in mnist_helpers/study.csv, which the lesson reads.
 
 A row is written as soon as it is known. Ctrl-C stops everything; the same command then goes on.
 """
 
+import argparse
+import os
 import sys
-from collections.abc import Callable
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+import torch
 from joblib import parallel_config
+from scipy import stats
 
-from mnist_helpers import MNIST, download_mnist, load_mnist
-from research.running import add_processes, make_parser, run_side_by_side
-from research.tables import Table
-from research.variants import COLUMNS, VARIANTS, Variant, run_trial
+from mnist_helpers import evaluate, load
+from research.recipes import RECIPES
+from research.runner import RESULTS, ROOT, run_missing
+
+SUMMARY = ROOT / "mnist_helpers" / "study.csv"
+COLUMNS = [
+    *("validation_accuracy", "validation_loss", "validation_losses"),
+    *("test_accuracy", "test_loss", "test_errors", "seconds"),
+]
 
 
-def missing_trials(rows: list[dict], variants=VARIANTS) -> list[tuple[str, int]]:
-    """Return name and seed of each trial that has no row of the present recipe, lower seeds first.
-    A variant that is the final recipe on this machine anyhow is left out."""
-    done = {(row["variant"], row["recipe"], int(row["seed"])) for row in rows}
-    recipes = {name: variant.recipe() for name, variant in variants.items()}
+def run_trial(recipe: str, version: str, seed: int, data_root: str) -> dict:
+    """Train a recipe from one seed on one thread, and return COLUMNS.
+
+    Accuracies are in percent and losses in nats after the last epoch, `validation_losses` after
+    each; the test errors are "index:prediction"; seconds are those of the training alone.
+    """
+    torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
+    data = RECIPES[recipe].split(load(data_root))
+    start = time.perf_counter()
+    model, history = RECIPES[recipe].train(seed, data)
+    seconds = time.perf_counter() - start
+    row = {}
+    if data.validation is not None:
+        validation = evaluate(model, data.validation)
+        row["validation_accuracy"] = f"{100 * validation.accuracy:.2f}"
+        row["validation_loss"] = f"{validation.loss:.5f}"
+        row["validation_losses"] = " ".join(f"{each['validation_loss']:.5f}" for each in history)
+    test = evaluate(model, data.test)
+    errors = (~test.correct).nonzero()[0]
+    return row | {
+        "test_accuracy": f"{100 * test.accuracy:.2f}",
+        "test_loss": f"{test.loss:.5f}",
+        "test_errors": " ".join(f"{index}:{test.predictions[index]}" for index in errors),
+        "seconds": f"{seconds:.0f}",
+    }
+
+
+def all_trials(recipes: list[str]) -> list[dict]:
+    """Return what identifies each training, lower seeds first."""
+    most = max(RECIPES[name].seeds for name in recipes)
     return [
-        (name, seed)
-        for seed in range(max(variant.seeds for variant in variants.values()))
-        for name, variant in variants.items()
-        if seed < variant.seeds and not variant.is_the_same_as_final()
-        if (name, recipes[name], seed) not in done
+        {"recipe": name, "version": RECIPES[name].version, "seed": seed}
+        for seed in range(most)
+        for name in recipes
+        if seed < RECIPES[name].seeds
     ]
 
 
-def run_study(
-    output: Path,
-    load: Callable[[], MNIST],
-    processes: int = 1,
-    variants: dict[str, Variant] = VARIANTS,
-) -> None:
-    """Run the trials whose rows are not in `output` yet; `load` gives the data in each process.
+def read(path: Path = RESULTS / "study.csv") -> pd.DataFrame:
+    """Return the rows of the recipes as they are now."""
+    rows = pd.read_csv(path)
+    versions = {name: recipe.version for name, recipe in RECIPES.items()}
+    return rows[rows["version"] == rows["recipe"].map(versions)]
 
-    Raises RuntimeError as Table does, and ExceptionGroup as `run_side_by_side` does.
-    """
-    with Table(output, COLUMNS) as table:
-        missing = missing_trials(table.rows(), variants)
-        calls = [(name, variants[name], seed, load) for name, seed in missing]
-        run_side_by_side(table, calls, run_trial, processes)
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return seeds, mean accuracies in percent with Student's 95 % interval over the seeds, mean
+    loss and median seconds of each recipe."""
+    recipes = rows.groupby("recipe")
+    table = pd.DataFrame({"seeds": recipes.size()})
+    for split in ("validation", "test"):
+        accuracy = recipes[f"{split}_accuracy"]
+        half_width = accuracy.sem() * stats.t.ppf(0.975, table["seeds"] - 1)
+        table[f"{split}_accuracy"] = accuracy.mean().round(3)
+        table[f"{split}_low"] = (accuracy.mean() - half_width).round(3)
+        table[f"{split}_high"] = (accuracy.mean() + half_width).round(3)
+        table[f"{split}_loss"] = recipes[f"{split}_loss"].mean().round(4)
+    table["seconds"] = recipes["seconds"].median().round()
+    return table.reindex([name for name in RECIPES if name in table.index])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser("study", __doc__)
-    add_processes(parser)
+    parser = argparse.ArgumentParser(prog="python -m research.study", description=__doc__)
+    parser.add_argument("--output", type=Path, default=RESULTS / "study.csv")
+    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), help="with one thread each; default: all"
+    )
     parser.add_argument("--dask", metavar="ADDRESS", help="run there, as tcp://scheduler:8786")
     parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT",
-        help=f"some of: {'; '.join(VARIANTS)}",
+        "--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="RECIPE",
+        help=f"some of: {'; '.join(RECIPES)}",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    variants = {name: VARIANTS[name] for name in options.variants}
-    for name, variant in variants.items():
-        if variant.is_the_same_as_final():
-            print(f"{name!r} is left out: this processor computes 'final' in float32, too.")
-    download_mnist(options.data)
-    load = partial(load_mnist, Path(options.data).absolute())
+    load(options.data)  # fetches the files
+    run = partial(run_trial, data_root=str(Path(options.data).absolute()))
     with ExitStack() as stack:
         processes = options.processes
         if options.dask:
@@ -71,10 +114,12 @@ def main(arguments: list[str] | None = None) -> None:
             stack.enter_context(parallel_config("dask"))
             processes = -1  # all that the cluster has
         try:
-            run_study(options.output, load, processes, variants)
+            run_missing(options.output, all_trials(options.recipes), run, COLUMNS, processes)
         except KeyboardInterrupt:
             print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
             sys.exit(130)
+    if options.output == RESULTS / "study.csv":
+        summarise(read()).to_csv(SUMMARY, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""Tables in research/results: a row is on disk as soon as it is known, with what it was run on."""
+"""How scripts fill their tables: what is missing is run, and a row is on disk once it is known."""
 
 import csv
 import os
 import platform
+import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from joblib import Parallel, delayed
+from tqdm import tqdm
 
-from mnist_helpers.runtime import has_bfloat16
-
-RESULTS = Path(__file__).parent / "results"
-MACHINE = ["machine", "processor", "instructions", "precision", "torch", "python"]
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "research" / "results"
+MACHINE = ["machine", "processor", "instructions", "threads", "torch", "python"]
 
 
 def describe_machine() -> dict[str, str]:
@@ -23,10 +26,17 @@ def describe_machine() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "processor": capabilities.get("cpu_name") or platform.processor() or "unknown",
         "instructions": best[0] if best else torch.backends.cpu.get_cpu_capability().lower(),
-        "precision": "bfloat16" if has_bfloat16() else "float32",
+        "threads": str(torch.get_num_threads()),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
+
+
+def current_commit() -> str:
+    """Return the commit of the code that runs, with a plus where files were changed since."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    return done.stdout.strip() or "unknown"
 
 
 class Table:
@@ -37,7 +47,7 @@ class Table:
     """
 
     def __init__(self, path: str | Path, columns: list[str]):
-        self.path, self.columns = Path(path), [*columns, *MACHINE]
+        self.path, self.columns = Path(path), columns
 
     def __enter__(self) -> "Table":
         self._lock = FileLock(f"{self.path}.lock", timeout=0)
@@ -73,9 +83,47 @@ class Table:
             return list(csv.DictReader(file))
 
     def append(self, row: dict) -> None:
-        """Write the row, with the machine it was run on, unless it says so itself."""
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
-            writer.writerow(describe_machine() | row)
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())
+
+
+def run_missing(
+    output: Path,
+    trials: list[dict],
+    function: Callable[..., dict],
+    columns: list[str],
+    processes: int = 1,
+) -> None:
+    """Append a row for each trial that has none yet: the trial's own values, what `function`
+    returns when it is called with them (`columns`), commit and machine.
+
+    Trials run in as many processes, or in joblib's present backend. One that fails costs no other
+    its row; at the end, an ExceptionGroup holds all failures. After Ctrl-C the same call goes on.
+    """
+    keys = list(trials[0])
+    commit = current_commit()
+    with Table(output, [*keys, *columns, "commit", *MACHINE]) as table:
+        done = {tuple(row[key] for key in keys) for row in table.rows()}
+        missing = [trial for trial in trials if tuple(map(str, trial.values())) not in done]
+        parallel = Parallel(processes, return_as="generator_unordered", batch_size=1)
+        results: Iterable = parallel(delayed(_try)(function, trial) for trial in missing)
+        failures = []
+        try:
+            for result in tqdm(results, total=len(missing), smoothing=0):
+                if isinstance(result, Exception):
+                    failures.append(result)
+                else:
+                    table.append({**result, "commit": commit})
+        finally:
+            results.close()
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(missing)} trials failed", failures)
+
+
+def _try(function: Callable[..., dict], trial: dict) -> dict | Exception:
+    try:
+        return {**trial, **function(**trial), **describe_machine()}
+    except Exception as error:
+        return error

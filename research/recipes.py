@@ -1,0 +1,137 @@
+"""The trainings that are compared: the lesson's ladder, rung by rung."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+from torchvision import transforms
+
+from mnist_helpers import MNIST, DigitClassifier, augment, has_bfloat16, train
+
+BATCH_SIZE = 96
+
+
+class NearestMean(nn.Module):
+    """Minus the distance of an image to the mean image of each digit, as if these were logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("means", torch.zeros(10, 784))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return -torch.cdist(images.flatten(1), self.means)
+
+    def fit(self, training: TensorDataset) -> "NearestMean":
+        images, labels = training.tensors
+        pixels = images.flatten(1) / 255
+        self.means = torch.stack([pixels[labels == digit].mean(dim=0) for digit in range(10)])
+        return self
+
+
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+def hidden_layer() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def convolutional(dropout: tuple[float, float] = (0.0, 0.0)) -> nn.Module:
+    """The network of most tutorials; 0.1307 and 0.3081 are the training images' mean and standard
+    deviation."""
+    return nn.Sequential(
+        transforms.Normalize((0.1307,), (0.3081,)),
+        nn.Conv2d(1, 32, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Dropout(dropout[0]), nn.Flatten(),
+        nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Dropout(dropout[1]),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def tutorial() -> nn.Module:
+    return convolutional(dropout=(0.25, 0.5))
+
+
+def fixed_normalisation() -> nn.Module:
+    """The lesson's network with the training images' mean and deviation for LocalNormalise."""
+    model = DigitClassifier()
+    model.layers[0] = transforms.Normalize((0.1307,), (0.3081,))
+    return model
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training. Give it a new `version` when anything changes that its result depends on: the
+    rows of another version are never read."""
+
+    network: Callable[[], nn.Module] = DigitClassifier
+    images: int = 55_000  # the first so many of the 60,000 training images,
+    held_out: int = 5_000  # and the next so many for validation
+    epochs: int = 10
+    learning_rate: float = 5e-3  # the peak of one cycle,
+    one_cycle: bool = True  # or constant
+    augmentation: Callable | None = augment
+    bfloat16: bool = True  # where the processor has it
+    seeds: int = 5
+    version: str = "2026-11"
+
+    def split(self, data: MNIST) -> MNIST:
+        """Return the data sets of this recipe, out of the lesson's."""
+        parts = zip(data.training.tensors, data.validation.tensors, strict=True)
+        images, labels = map(torch.cat, parts)
+        ends = [0, self.images, self.images + self.held_out]
+        training, validation = (
+            TensorDataset(images[start:end], labels[start:end]) for start, end in pairwise(ends)
+        )
+        return MNIST(training, validation if self.held_out else None, data.test)
+
+    def train(self, seed: int, data: MNIST) -> tuple[nn.Module, list[dict]]:
+        """Return the trained model, in evaluation mode, and its history."""
+        torch.manual_seed(seed)
+        model = self.network()
+        if isinstance(model, NearestMean):
+            return model.fit(data.training), []
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, fused=True)
+        schedule = None  # OneCycleLR changes the optimizer's rate as soon as it is made
+        if self.one_cycle:
+            steps = self.epochs * math.ceil(len(data.training) / BATCH_SIZE)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=self.learning_rate, total_steps=steps, cycle_momentum=False
+            )
+        history = train(
+            model,
+            data,
+            epochs=self.epochs,
+            batch_size=BATCH_SIZE,
+            optimizer=optimizer,
+            schedule=schedule,
+            augmentation=self.augmentation,
+            bfloat16=self.bfloat16 and has_bfloat16(),
+            verbose=False,
+        )
+        return model, history
+
+
+CONSTANT = {"learning_rate": 1e-3, "one_cycle": False}
+PLAIN = CONSTANT | {"augmentation": None}
+LADDER = {
+    "nearest mean": Recipe(NearestMean, seeds=1),
+    "linear": Recipe(linear, bfloat16=False, **PLAIN),
+    "hidden layer": Recipe(hidden_layer, bfloat16=False, **PLAIN),
+    "two convolutions": Recipe(convolutional, **PLAIN),
+    "+ dropout": Recipe(tutorial, **PLAIN),
+    "+ batch normalisation": Recipe(fixed_normalisation, **PLAIN),
+    "+ one cycle": Recipe(fixed_normalisation, augmentation=None),
+    "+ augmentation": Recipe(fixed_normalisation),
+    "+ local normalisation": Recipe(seeds=10),
+}
+RECIPES = LADDER | {
+    "the same, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
+    "the same, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
+}
