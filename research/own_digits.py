@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from mnist_helpers.checkpoint import load_model
+from mnist_helpers.runtime import seed_everything
 from PIL import Image
 from scipy import ndimage
 from scipy.stats import binomtest
@@ -21,13 +23,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 from tqdm import tqdm
 
-from mnist_helpers.checkpoint import load_model
 from mnist_helpers.data import load_mnist
 from mnist_helpers.evaluation import predict_proba
 from mnist_helpers.model import DigitClassifier
 from mnist_helpers.own_digits import to_mnist
 from mnist_helpers.pictures import PictureError
-from mnist_helpers.runtime import seed_everything
 from mnist_helpers.training import TrainingConfig, train
 
 from .tables import MACHINE, RESULTS, describe_machine

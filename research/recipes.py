@@ -1,6 +1,7 @@
 """The trainings that are compared: the lesson's ladder, rung by rung."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +11,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 
-from mnist_helpers import MNIST, DigitClassifier, augment, has_bfloat16, train
+from mnist_helpers import MNIST, DigitClassifier, augment, evaluate, has_bfloat16, load, train
 
 BATCH_SIZE = 96
 
@@ -135,3 +136,36 @@ RECIPES = LADDER | {
     "the same, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
     "the same, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
 }
+
+COLUMNS = [
+    *("validation_accuracy", "validation_loss", "validation_losses"),
+    *("test_accuracy", "test_loss", "test_errors", "seconds"),
+]
+
+
+def run_trial(recipe: str, version: str, seed: int, data_root: str) -> dict:
+    """Train a recipe from one seed on one thread, and return COLUMNS.
+
+    Accuracies are in percent and losses in nats after the last epoch, `validation_losses` after
+    each; the test errors are "index:prediction"; seconds are those of the training alone.
+    """
+    torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
+    data = RECIPES[recipe].split(load(data_root))
+    start = time.perf_counter()
+    model, history = RECIPES[recipe].train(seed, data)
+    seconds = time.perf_counter() - start
+    row = {}
+    if data.validation is not None:
+        validation = evaluate(model, data.validation)
+        row["validation_accuracy"] = f"{100 * validation.accuracy:.2f}"
+        row["validation_loss"] = f"{validation.loss:.5f}"
+        row["validation_losses"] = " ".join(f"{each['validation_loss']:.5f}" for each in history)
+    test = evaluate(model, data.test)
+    errors = (~test.correct).nonzero()[0]
+    return row | {
+        "test_accuracy": f"{100 * test.accuracy:.2f}",
+        "test_loss": f"{test.loss:.5f}",
+        "test_errors": " ".join(f"{index}:{test.predictions[index]}" for index in errors),
+        "seconds": f"{seconds:.0f}",
+    }

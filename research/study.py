@@ -7,53 +7,19 @@ A row is written as soon as it is known. Ctrl-C stops everything; the same comma
 import argparse
 import os
 import sys
-import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from joblib import parallel_config
 from scipy import stats
 
-from mnist_helpers import evaluate, load
-from research.recipes import RECIPES
+from mnist_helpers import load
+from research.recipes import COLUMNS, RECIPES, run_trial
 from research.runner import RESULTS, ROOT, run_missing
 
 SUMMARY = ROOT / "mnist_helpers" / "study.csv"
-COLUMNS = [
-    *("validation_accuracy", "validation_loss", "validation_losses"),
-    *("test_accuracy", "test_loss", "test_errors", "seconds"),
-]
-
-
-def run_trial(recipe: str, version: str, seed: int, data_root: str) -> dict:
-    """Train a recipe from one seed on one thread, and return COLUMNS.
-
-    Accuracies are in percent and losses in nats after the last epoch, `validation_losses` after
-    each; the test errors are "index:prediction"; seconds are those of the training alone.
-    """
-    torch.set_num_threads(1)
-    torch.backends.cudnn.deterministic = True
-    data = RECIPES[recipe].split(load(data_root))
-    start = time.perf_counter()
-    model, history = RECIPES[recipe].train(seed, data)
-    seconds = time.perf_counter() - start
-    row = {}
-    if data.validation is not None:
-        validation = evaluate(model, data.validation)
-        row["validation_accuracy"] = f"{100 * validation.accuracy:.2f}"
-        row["validation_loss"] = f"{validation.loss:.5f}"
-        row["validation_losses"] = " ".join(f"{each['validation_loss']:.5f}" for each in history)
-    test = evaluate(model, data.test)
-    errors = (~test.correct).nonzero()[0]
-    return row | {
-        "test_accuracy": f"{100 * test.accuracy:.2f}",
-        "test_loss": f"{test.loss:.5f}",
-        "test_errors": " ".join(f"{index}:{test.predictions[index]}" for index in errors),
-        "seconds": f"{seconds:.0f}",
-    }
 
 
 def all_trials(recipes: list[str]) -> list[dict]:
