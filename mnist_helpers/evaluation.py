@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import binomtest
 from torch import nn
@@ -23,14 +25,14 @@ def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     The model, which maps float [N, 1, 28, 28] in [0, 1] to logits, is left in evaluation mode.
     Raises ValueError for images of another shape or dtype, and for a model with other outputs.
     """
-    if images.dtype != torch.uint8 or images.shape[-2:] != (28, 28) or images.ndim not in (3, 4):
+    if images.dtype != torch.uint8 or images.shape[1:] not in ((28, 28), (1, 28, 28)):
         raise ValueError(
             f"images must be uint8 [N, 28, 28], but they are {images.dtype} {list(images.shape)}. "
             "to_mnist makes such an image of any picture."
         )
     device, dtype = place_of(model)
     model.eval()
-    logits = [torch.empty(0, 10)]
+    logits = [torch.empty(0, 10, dtype=torch.float32, device="cpu")]
     with torch.no_grad():
         for (batch,) in DataLoader(TensorDataset(images.reshape(-1, 1, 28, 28)), batch_size=500):
             logits.append(model(batch.to(device, dtype) / 255).float().cpu())
@@ -94,3 +96,12 @@ class Evaluation:
             f"{100 * self.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}, "
             f"{errors:,} errors in {len(self.labels):,})"
         )
+
+
+def study() -> pd.DataFrame:
+    """Return what a study measured of each training, by its name: the number of seeds, the mean
+    accuracies in percent with their 95 % intervals over the seeds, the mean losses in nats, the
+    median seconds on one core, and whether it is a rung of the lesson's ladder.
+
+    research/study.py writes the table."""
+    return pd.read_csv(Path(__file__).with_name("study.csv"), index_col="recipe")

@@ -3,7 +3,6 @@
 python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]"""
 
 import argparse
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from scipy import ndimage
 from skimage import morphology
 from torch import nn
 
-from .checkpoint import CheckpointError, load_model
-from .evaluation import predict_logits, predict_proba
+from .detector import is_digit
+from .evaluation import predict_proba
 from .model import DigitClassifier
 from .pictures import PictureError, find_ink, open_picture, resize
 from .segments import Box, group, threshold
@@ -23,7 +22,6 @@ from .segments import Box, group, threshold
 WORKING_SIZE = 160  # pixels of the digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
 THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
-DETECTOR = Path(__file__).with_name("digit_detector.pt")  # from research/digit_detector.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +85,8 @@ def find_digits(picture: object) -> list[Box]:
 def read_digits(model: nn.Module, picture: object) -> list[Reading]:
     """Classify all digits on a picture, line by line, each from left to right.
 
-    `model` is any network from float [N, 1, 28, 28] to logits [N, 10]. A picture without ink gives
-    no reading. Raises PictureError if it can't be opened.
+    `model` is any network from float [N, 1, 28, 28] to logits [N, 10]; it is left in evaluation
+    mode. A picture without ink gives no reading. Raises PictureError if it can't be opened.
     """
     page = Page(picture)
     if not page.boxes:
@@ -99,20 +97,6 @@ def read_digits(model: nn.Module, picture: object) -> list[Reading]:
         int(row.argmax()) if yes else None for row, yes in zip(rows, is_digit(images), strict=True)
     ]
     return [Reading(*each) for each in zip(digits, rows, page.boxes, images, strict=True)]
-
-
-def is_digit(images: torch.Tensor) -> torch.Tensor:
-    """Say of uint8 images [N, 28, 28], as `to_mnist` makes them, whether each shows a digit at all.
-
-    A second network says so, which learned to tell MNIST's digits from letters, scribbles, halves
-    of digits, patterns and noise. It takes 0.7 % of MNIST's validation digits for none.
-    """
-    return predict_logits(_load_detector(), images).logsumexp(dim=1) > 0  # 0 is the logit of "none"
-
-
-@functools.cache
-def _load_detector() -> nn.Module:
-    return load_model(DETECTOR, DigitClassifier())
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
@@ -144,19 +128,42 @@ def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
     return np.clip(resize(ink, *(max(1, round(scale * length)) for length in ink.shape)), 0, 1)
 
 
+def _load_classifier(path: Path) -> nn.Module:
+    """Return the lesson's network with the weights that it saved. Raises ValueError if it can't."""
+    model = DigitClassifier()
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise ValueError(
+            f"There is no network at '{path}': run the lesson, which saves one, or name its file "
+            "by --model."
+        ) from None
+    except Exception as error:  # a damaged file can fail anywhere
+        # PyTorch's own words for a file of another kind advise to execute what it holds.
+        is_clear = isinstance(error, (OSError, RuntimeError))
+        reason = error if is_clear else "it holds something else."
+        raise ValueError(
+            f"'{path}' must hold the weights of the lesson's DigitClassifier, as "
+            f"torch.save(model.state_dict(), ...) writes them, but: {reason}"
+        ) from error
+    return model
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mnist_helpers.own_digits", description="Classify the digits on a picture."
     )
     parser.add_argument("picture")
-    parser.add_argument("--model", default="models/mnist.pt", help="what the lesson saved")
+    parser.add_argument(
+        "--model", type=Path, default="models/mnist.pt", help="the weights that the lesson saved"
+    )
     parser.add_argument("--show", metavar="OUT.png", help="write the picture with boxes there")
     options = parser.parse_args(arguments)
     try:
-        readings = read_digits(load_model(options.model, DigitClassifier()), options.picture)
+        readings = read_digits(_load_classifier(options.model), options.picture)
         if options.show:
             _show(options.picture, readings).save(options.show)
-    except (PictureError, CheckpointError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a PictureError is a ValueError
         parser.exit(1, f"{error}\n")
     for reading in readings:
         share = f"{100 * float(reading.probabilities.max()):.1f} %"

@@ -41,7 +41,7 @@ def train_epoch(model, loader, optimizer, schedule=None, augmentation=None, bflo
     the mean loss, in nats. `augmentation` maps float images in [0, 1] to others."""
     model.train()
     device, dtype = place_of(model)
-    total = 0.0
+    total, count = 0.0, 0
     for images, labels in loader:
         images, labels = images.to(device, dtype) / 255, labels.to(device)
         if augmentation:
@@ -53,8 +53,8 @@ def train_epoch(model, loader, optimizer, schedule=None, augmentation=None, bflo
         optimizer.step()
         if schedule:
             schedule.step()
-        total += len(labels) * loss.detach()
-    return float(total) / len(loader.dataset)
+        total, count = total + len(labels) * loss.detach(), count + len(labels)
+    return float(total) / count
 
 
 def train(
@@ -81,15 +81,17 @@ def train(
     The weights at the start, dropout, the order of the images and their augmentation come from
     PyTorch's generator: call `torch.manual_seed` before you make the model.
     """
-    device, dtype = place_of(model)
+    device, _ = place_of(model)
     if bfloat16 is None:
-        bfloat16 = has_bfloat16(device) and dtype == torch.float32
+        bfloat16 = has_bfloat16(device)
     loader = DataLoader(
         data.training,
         batch_size,
         shuffle=True,
         drop_last=len(data.training) % batch_size == 1,  # batch normalisation needs two images
     )
+    if optimizer is None and schedule is not None:
+        raise ValueError("A schedule belongs to an optimizer: give train both, or neither.")
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -1,6 +1,6 @@
 """Train the network that says whether an image shows a digit at all, and measure what it refuses.
 
-It is a DigitClassifier that has a second way out: ten logits, and none of the ten has logit 0. It
+It is the network of mnist_helpers/detector.py: ten logits, and none of the ten has logit 0. It
 learns from MNIST's training digits, as they are and in other pens, and from things that aren't
 digits: letters and signs of printed fonts, scribbles, crossing lines, halves of digits, two digits
 on or beside each other, patterns and noise. Its threshold refuses 0.7 % of the validation digits
@@ -9,6 +9,7 @@ mnist_helpers/digit_detector.pt, and results/digit_detector.csv: refusals of dig
 drawn by other code.
 """
 
+import argparse
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,28 +18,19 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import morphology
 from sklearn.datasets import load_digits
+from torch import nn
 from tqdm import tqdm, trange
 
-from mnist_helpers import (
-    DigitClassifier,
-    Distortion,
-    distort,
-    load_mnist,
-    save_model,
-    seed_everything,
-    to_device,
-)
-from mnist_helpers.evaluation import predict_logits
-from mnist_helpers.own_digits import DETECTOR, Page, is_digit, normalise, to_mnist
-from mnist_helpers.pictures import PictureError
+from mnist_helpers import PictureError, augment, load, predict_logits, to_mnist
+from mnist_helpers.detector import WEIGHTS, is_digit, make_detector
+from mnist_helpers.own_digits import Page, normalise
 from research.not_digits import make_kinds
-from research.running import add_processes, make_parser
-from research.tables import MACHINE, describe_machine
+from research.runner import MACHINE, RESULTS, describe_machine
 
 SIDE = 112  # pixels of a drawing
 FONTS = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral"]
@@ -243,29 +235,27 @@ def make_others(images: np.ndarray, labels: np.ndarray, random: np.random.Genera
 def make_chunk(seed: int, data: str) -> tuple[torch.Tensor, ...]:
     """Return digits in other pens, uint8 [N, 28, 28], their labels [N], and what is no digit."""
     torch.set_num_threads(1)
-    random, split = np.random.default_rng(seed), load_mnist(data).train
-    images, labels = split.images.numpy(), split.labels.numpy()
+    random = np.random.default_rng(seed)
+    images, labels = (each.numpy() for each in load(data).training.tensors)
+    images = images[:, 0]
     some = random.integers(len(images), size=OTHER_PENS)
     digits = torch.stack([normalise(rewrite(images[i], random)) for i in some])
-    return digits, split.labels[some], make_others(images, labels, random)
+    return digits, torch.from_numpy(labels[some]), make_others(images, labels, random)
 
 
-def train_detector(images: torch.Tensor, labels: torch.Tensor, others: torch.Tensor):
+def train_detector(images: torch.Tensor, labels: torch.Tensor, others: torch.Tensor) -> nn.Module:
     """Return the network, trained on digits, uint8 [N, 28, 28] with labels [N], and on others."""
-    seed_everything(0)
-    model = to_device(DigitClassifier(), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = make_detector().to(memory_format=torch.channels_last)
     steps = EPOCHS * len(images) // BATCH_SIZE
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, steps, cycle_momentum=False)
-    distortion = Distortion(rotation=10, shift=1.5, scale=0.1, degraded=0)
     none = torch.full((BATCH_SIZE // 2,), 10)
     for step in trange(steps, desc="training"):
-        some = torch.randint(len(images), (BATCH_SIZE,), generator=generator)
-        more = torch.randint(len(others), (len(none),), generator=generator)
+        some = torch.randint(len(images), (BATCH_SIZE,))
+        more = torch.randint(len(others), (len(none),))
         batch = torch.cat([images[some], others[more]])[:, None].float() / 255
-        strength = min(1.0, 2 * (1 - step / steps))
-        logits = model(distort(batch, distortion, generator, strength=strength))
+        logits = model(augment(batch, min(0.8, 1.6 * (1 - step / steps))))
         loss = F.cross_entropy(F.pad(logits, (0, 1)), torch.cat([labels[some], none]))
         optimizer.zero_grad()
         loss.backward()
@@ -284,30 +274,29 @@ def prepare(images: torch.Tensor | np.ndarray) -> torch.Tensor:
     return prepared
 
 
-def set_threshold(model: DigitClassifier, images: torch.Tensor) -> None:
+def set_threshold(model: nn.Module, images: torch.Tensor) -> None:
     """Shift the last biases, so that of these digits, uint8 [N, 28, 28], the share REFUSED has a
     score below 0 once `to_mnist` has been through with them, as with everybody's pictures."""
     scores = predict_logits(model, prepare(images)).logsumexp(dim=1)
     with torch.no_grad():
-        model.layers[-1].bias -= scores.quantile(REFUSED)
+        model[-1].bias -= scores.quantile(REFUSED)
 
 
 def measure(data, pictures: int) -> pd.DataFrame:
     """Return the share that is refused: of digits, and of so many pictures of each kind."""
     rows = []
     for name, split in {"validation": data.validation, "test": data.test}.items():
-        rows += [
-            {"kind": f"digits, {name}", "refused": _refused(split.images)},
-            {"kind": f"digits, {name}, by to_mnist", "refused": _refused(prepare(split.images))},
-        ]
-        rows = [{"pictures": len(split)} | row for row in rows]
+        images = split.tensors[0][:, 0]
+        for how, given in {"": images, ", by to_mnist": prepare(images)}.items():
+            kind = f"digits, {name}{how}"
+            rows.append({"pictures": len(images), "kind": kind, "refused": _refused(given)})
     others = load_digits().images * (255 / 16)  # as in own_digits
     refused = _refused(prepare(np.uint8(np.round(others))))
     name = "scikit-learn's digits, by to_mnist"
     rows.append({"kind": name, "pictures": len(others), "refused": refused})
     random = np.random.default_rng(1)
-    split = data.validation
-    kinds = make_kinds(split.images.numpy(), split.labels.numpy(), random)
+    images, labels = (each.numpy() for each in data.validation.tensors)
+    kinds = make_kinds(images[:, 0], labels, random)
     for kind, make in tqdm(kinds.items(), "kinds"):
         pages = [Page(make()).images for _ in range(pictures)]
         refused = np.mean([not images or _refused(torch.stack(images)) == 1 for images in pages])
@@ -320,20 +309,24 @@ def _refused(images: torch.Tensor) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser("digit_detector", __doc__)
-    add_processes(parser)
+    parser = argparse.ArgumentParser(prog="python -m research.digit_detector", description=__doc__)
+    parser.add_argument("--output", type=Path, default=RESULTS / "digit_detector.csv")
+    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
     parser.add_argument("--measure", action="store_true", help="the network that is there already")
     parser.add_argument("--pictures", type=int, default=200, help="of each kind (default: 200)")
     options = parser.parse_args(arguments)
-    data = load_mnist(options.data)
+    data = load(options.data)
     if not options.measure:
-        parallel = Parallel(min(options.processes, CHUNKS), return_as="generator")
-        chunks = parallel(delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS))
+        chunks = Parallel(min(cpu_count(), CHUNKS), return_as="generator")(
+            delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS)
+        )
         digits, labels, others = zip(*tqdm(chunks, "drawing", CHUNKS), strict=True)
-        images = torch.cat([data.train.images, *digits])
-        model = train_detector(images, torch.cat([data.train.labels, *labels]), torch.cat(others))
-        set_threshold(model, data.validation.images)
-        save_model(model.half().to(memory_format=torch.contiguous_format), DETECTOR)
+        images = torch.cat([data.training.tensors[0][:, 0], *digits])
+        labels = torch.cat([data.training.tensors[1], *labels])
+        model = train_detector(images, labels, torch.cat(others))
+        set_threshold(model, data.validation.tensors[0][:, 0])
+        model.half().to(memory_format=torch.contiguous_format)
+        torch.save(model.state_dict(), WEIGHTS)
     table = measure(data, options.pictures)
     table.to_csv(options.output, index=False, float_format="%.4f")
     print(table.drop(columns=MACHINE).round(4).to_string(index=False))

@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = [ROOT / "MNISTModelTraining.ipynb", ROOT / "research" / "Research.ipynb"]
-KEPT = {"tags", "alt"}  # of a cell's metadata
+KEPT = {"tags"}  # of a cell's metadata
 
 
 def execute(path: Path) -> None:

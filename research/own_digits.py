@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from mnist_helpers.checkpoint import load_model
-from mnist_helpers.runtime import seed_everything
 from PIL import Image
 from scipy import ndimage
 from scipy.stats import binomtest
@@ -23,29 +21,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 from tqdm import tqdm
 
-from mnist_helpers.data import load_mnist
-from mnist_helpers.evaluation import predict_proba
-from mnist_helpers.model import DigitClassifier
-from mnist_helpers.own_digits import to_mnist
-from mnist_helpers.pictures import PictureError
-from mnist_helpers.training import TrainingConfig, train
+from mnist_helpers import DigitClassifier, PictureError, load, predict_proba, to_mnist, train
+from research.runner import MACHINE, RESULTS, describe_machine
 
-from .tables import MACHINE, RESULTS, describe_machine
-
-OUTPUT = RESULTS / "own_digits.csv"
-
-KINDS = [
-    "plain",
-    "thin",
-    "thick",
-    "blue",
-    "faint",
-    "shaded",
-    "ruled",
-    "squared",
-    "light on dark",
-    "all at once",
-]
+KINDS = ["plain", "thin", "thick", "blue", "faint", "shaded", "ruled", "squared"]
+KINDS += ["light on dark", "all at once"]
 
 
 def enlarge(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -182,21 +162,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", help="what the lesson saved; without it, one is trained")
     parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
     parser.add_argument("--images", type=int, default=1500, help="of MNIST (default: 1500)")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--output", type=Path, default=RESULTS / "own_digits.csv")
     options = parser.parse_args(arguments)
-    mnist = load_mnist(options.data)
+    data = load(options.data)
+    torch.manual_seed(0)
     model = DigitClassifier()
     if options.model:
-        load_model(options.model, model)
+        model.load_state_dict(torch.load(options.model, map_location="cpu", weights_only=True))
     else:
-        seed_everything(0)
-        model = DigitClassifier()
-        train(model, mnist, TrainingConfig())
+        train(model, data)
     generator = np.random.default_rng(0)
     others = load_digits()
     others_pictures = [np.uint8(np.round(picture * (255 / 16))) for picture in others.images]
     rows = measure(model, "scikit-learn's digits", others_pictures, others.target)
-    images, labels = mnist.test.images.numpy(), mnist.test.labels.numpy()
+    images, labels = (each.numpy() for each in data.test.tensors)
+    images = images[:, 0]
     chosen = generator.permutation(len(images))[: options.images]
     rows += measure(model, "MNIST, untouched", list(images[chosen]), labels[chosen])
     enlarged = [enlarge(images[i], generator) for i in chosen]

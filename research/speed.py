@@ -1,48 +1,44 @@
-"""Images per second in training, next to what one would write instead and to what the processor
-could do at all; and what each choice in the step gives.
+"""Images per second in training on the CPU: the lesson's loop, the loop that one would usually
+write, and what the processor could do at all.
 
-All train with batches of 96, in turn and each in a process of its own, for five rounds; the ratios
-within a round count. `limit` is the arithmetic of a step at the rate of a large matrix product in
-float32. In the other rows, one choice in our step is taken back.
+All train with batches of 96, in turn and each in a process of its own, for five rounds: compare
+within a round. The float32 limit is the arithmetic of a usual training step at the rate of a large
+matrix product. In the rows named "without ...", one choice in the lesson's step is taken back.
 """
 
+import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from unittest import mock
+from multiprocessing import get_context
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
-from mnist_helpers import (
-    Batches,
-    DigitClassifier,
-    Distortion,
-    load_mnist,
-    runtime,
-    seed_everything,
-    to_device,
-    train_epoch,
-)
-from mnist_helpers.data import to_float
-from research.running import make_parser, measure_in_turn
+from mnist_helpers import DigitClassifier, augment, has_bfloat16, load, train_epoch
+from research.recipes import BATCH_SIZE, fixed_normalisation
+from research.runner import RESULTS, run_missing
 
 ROUNDS = 5
-BATCH_SIZE = 96
-WARM_UP, BATCHES = 10, 100  # the first batches are not timed: workers start, caches fill
+WARM_UP, BATCHES = 10, 100  # the first batches are not timed: caches fill, the allocator settles
 
 
-class Stopwatch:
-    """Times an iteration over batches from the end of the warm-up to the end of the last step."""
+class TimedLoader(DataLoader):
+    """Times an iteration from the end of the warm-up to the end of the last step."""
 
-    def watch(self, batches: Iterable) -> Iterator:
-        for number, batch in enumerate(batches, start=1):
+    images_per_second = 0.0
+
+    def __init__(self, dataset: Dataset):
+        super().__init__(dataset, BATCH_SIZE, shuffle=True)
+
+    def __iter__(self) -> Iterator:
+        for number, batch in enumerate(super().__iter__(), start=1):
             yield batch
             if number == WARM_UP:
                 start = time.perf_counter()
@@ -50,164 +46,130 @@ class Stopwatch:
         self.images_per_second = (number - WARM_UP) * BATCH_SIZE / seconds
 
 
-def image_count() -> int:
-    return (WARM_UP + BATCHES) * BATCH_SIZE
+def train_lesson(
+    root: str,
+    batches: int,
+    *,
+    bfloat16: bool,
+    model: Callable[[], nn.Module] = DigitClassifier,
+    layout: torch.memory_format = torch.channels_last,
+    fused: bool = True,
+    augmentation: Callable | None = augment,
+) -> float:
+    """Train as the lesson does, or with a choice taken back; return images per second."""
+    loader = TimedLoader(load(root, training_images=batches * BATCH_SIZE).training)
+    network = model().to(memory_format=layout)
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3, fused=fused)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=5e-3, total_steps=len(loader), cycle_momentum=False
+    )
+    train_epoch(network, loader, optimizer, schedule, augmentation, bfloat16)
+    return loader.images_per_second
 
 
-class UsualClassifier(nn.Module):
-    """DigitClassifier's layers in the order in which they are usually written."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 5)
-        self.bn1 = nn.BatchNorm2d(32)
-        self.conv2 = nn.Conv2d(32, 64, 5)
-        self.bn2 = nn.BatchNorm2d(64)
-        self.dropout1 = nn.Dropout(0.1)
-        self.fc1 = nn.Linear(64 * 4 * 4, 128)
-        self.bn3 = nn.BatchNorm1d(128)
-        self.dropout2 = nn.Dropout(0.2)
-        self.fc2 = nn.Linear(128, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
-        x = F.max_pool2d(F.relu(self.bn2(self.conv2(x))), 2)
-        x = self.dropout1(x).flatten(1)
-        return self.fc2(self.dropout2(F.relu(self.bn3(self.fc1(x)))))
+def normalisation_first() -> nn.Module:
+    """Return the lesson's network with the pooling in its usual place, after the ReLU."""
+    model = DigitClassifier()
+    for start in (2, 6):
+        pooling = model.layers.pop(start)
+        model.layers.insert(start + 2, pooling)
+    return model
 
 
-def train_as_usual(loader: DataLoader, stopwatch: Stopwatch, bfloat16: bool = False) -> None:
-    model = UsualClassifier()
+def usual_network() -> nn.Module:
+    """Return the lesson's layers in their usual order, for images that are normalised before."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, kernel_size=5), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, kernel_size=5), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Dropout(0.1), nn.Flatten(),
+        nn.Linear(64 * 4 * 4, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def train_usual(root: str, batches: int, *, bfloat16: bool, tensors: bool) -> float:
+    """Train as one usually does, over torchvision's data set with its transforms, or over tensors
+    that are normalised once; return images per second."""
+    if tensors:
+        images, labels = load(root, training_images=batches * BATCH_SIZE).training.tensors
+        dataset = TensorDataset((images / 255 - 0.1307) / 0.3081, labels)
+    else:
+        steps = [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
+        official = datasets.MNIST(root, transform=transforms.Compose(steps))
+        dataset = Subset(official, range(batches * BATCH_SIZE))
+    loader = TimedLoader(dataset)
+    model = usual_network()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     criterion = nn.CrossEntropyLoss()
     running_loss = 0.0
-    for images, labels in stopwatch.watch(loader):
+    for images, labels in loader:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = criterion(model(images), labels)
         loss.backward()
         optimizer.step()
         running_loss += loss.item()
+    return loader.images_per_second
 
 
-def train_idiom(stopwatch: Stopwatch, data: str, workers: int = 0, bfloat16: bool = False) -> None:
-    normalise = transforms.Normalize((0.1307,), (0.3081,))
-    transform = transforms.Compose([transforms.ToTensor(), normalise])
-    images = Subset(datasets.MNIST(data, transform=transform), range(image_count()))
-    loader = DataLoader(images, BATCH_SIZE, shuffle=True, num_workers=workers)
-    train_as_usual(loader, stopwatch, bfloat16)
-
-
-def train_tensor_dataset(stopwatch: Stopwatch, data: str) -> None:
-    training = load_mnist(data).train[: image_count()]
-    images = (to_float(training.images) - 0.1307) / 0.3081
-    loader = DataLoader(TensorDataset(images, training.labels), BATCH_SIZE, shuffle=True)
-    train_as_usual(loader, stopwatch)
-
-
-def measure_limit(stopwatch: Stopwatch, data: str) -> None:
-    """Multiply matrices of 1,024 x 1,024, take the median rate, and divide it by the floating-point
+def float32_limit(root: str, batches: int) -> float:
+    """Multiply matrices of 1,024 x 1,024 and divide the median rate by the floating-point
     operations that a usual training step has for each image."""
-    model, images = UsualClassifier(), torch.zeros(BATCH_SIZE, 1, 28, 28)
+    model = usual_network()
     with FlopCounterMode(display=False) as counter:
-        model(images).sum().backward()
+        model(torch.zeros(BATCH_SIZE, 1, 28, 28)).sum().backward()
     left, right = torch.randn(2, 1_024, 1_024)
     seconds = []
-    for _ in range(100):
+    for _ in range(batches):
         start = time.perf_counter()
         torch.mm(left, right)
         seconds.append(time.perf_counter() - start)
-    rate = 2 * 1_024**3 / statistics.median(seconds)
-    stopwatch.images_per_second = rate * BATCH_SIZE / counter.get_total_flops()
+    return 2 * 1_024**3 / statistics.median(seconds) * BATCH_SIZE / counter.get_total_flops()
 
 
-class TimedBatches(Batches):
-    def __iter__(self) -> Iterator:
-        return self.stopwatch.watch(super().__iter__())
+def contenders() -> dict[str, Callable[[str, int], float]]:
+    """Return what is measured here: functions of the data's folder and the number of batches."""
+    ways = {"float32": False} | ({"bfloat16": True} if has_bfloat16() else {})
+    found = {}
+    for name, bfloat16 in ways.items():
+        found[f"lesson, {name}"] = partial(train_lesson, bfloat16=bfloat16)
+        found[f"TensorDataset, {name}"] = partial(train_usual, bfloat16=bfloat16, tensors=True)
+        found[f"usual loop, {name}"] = partial(train_usual, bfloat16=bfloat16, tensors=False)
+    without = {
+        "channels_last": {"layout": torch.contiguous_format},
+        "pooling first": {"model": normalisation_first},
+        "fused Adam": {"fused": False},
+        "augmentation": {"augmentation": None},
+        "LocalNormalise": {"model": fixed_normalisation},
+    }
+    for name, choice in without.items():
+        found[f"without {name}"] = partial(train_lesson, bfloat16=has_bfloat16(), **choice)
+    return found | {"float32 limit": float32_limit}
 
 
-class BatchesWithLossRead(TimedBatches):
-    def note_losses(self, losses: torch.Tensor) -> None:
-        losses.mean().item()
-        super().note_losses(losses)
+def measure(contender: str, round: int, root: str, batches: int = WARM_UP + BATCHES) -> float:
+    torch.manual_seed(round)
+    return contenders()[contender](root, batches)
 
 
-def reorder(model: DigitClassifier, *order: int) -> None:
-    """Put pooling (0), batch normalisation (1) and ReLU (2) in this order after convolutions."""
-    layers = list(model.layers)
-    for start in (2, 6):
-        layers[start : start + 3] = [layers[start + place] for place in order]
-    model.layers = nn.Sequential(*layers)
-
-
-def train_ours(
-    stopwatch: Stopwatch,
-    data: str,
-    change_model: Callable[[DigitClassifier], object] = lambda model: None,
-    distorted: bool = True,
-    batches_class: type[TimedBatches] = TimedBatches,
-    fused: bool | None = None,
-    float32: bool = False,
-) -> None:
-    """Train an epoch as the notebook does, with one choice taken back by the other arguments."""
-    model = to_device(DigitClassifier(), torch.device("cpu"))
-    change_model(model)
-    training = load_mnist(data).train[: image_count()]
-    distortion = Distortion() if distorted else None
-    batches = batches_class(training, BATCH_SIZE, 1, distortion=distortion, hard_images=0.5)
-    batches.stopwatch = stopwatch
-    optimizer = torch.optim.Adam(model.parameters(), fused=fused)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=5e-3, total_steps=len(batches), cycle_momentum=False
-    )
-    no_bfloat16 = mock.patch.object(runtime, "has_bfloat16", lambda: False)
-    with no_bfloat16 if float32 else nullcontext():
-        train_epoch(model, batches, optimizer, schedule)
-
-
-CONTENDERS: dict[str, Callable[[Stopwatch, str], None]] = {
-    "ours": train_ours,
-    "idiom": train_idiom,
-    "idiom_2_workers": partial(train_idiom, workers=2),
-    "idiom_bf16": partial(train_idiom, bfloat16=True),
-    "tensor_dataset": train_tensor_dataset,
-    "limit": measure_limit,
-    "in float32": partial(train_ours, float32=True),
-    "PyTorch's own memory layout": partial(
-        train_ours, change_model=lambda model: model.to(memory_format=torch.contiguous_format)
-    ),
-    "ReLU before pooling": partial(train_ours, change_model=lambda model: reorder(model, 2, 0, 1)),
-    "batch normalisation before pooling": partial(
-        train_ours, change_model=lambda model: reorder(model, 1, 2, 0)
-    ),
-    "the loss read in each step": partial(train_ours, batches_class=BatchesWithLossRead),
-    "fused Adam": partial(train_ours, fused=True),
-    "compiled": partial(train_ours, change_model=lambda model: model.compile()),
-    "no distortion": partial(train_ours, distorted=False),
-    "no local normalisation": partial(
-        train_ours, change_model=lambda model: model.layers.__setitem__(0, nn.Identity())
-    ),
-}
-NEED_BFLOAT16 = {"idiom_bf16", "in float32"}  # elsewhere slower, or the same as ours
-
-
-def measure_speed(contender: str, round: int, data: str) -> dict:
-    seed_everything(round)
-    stopwatch = Stopwatch()
-    CONTENDERS[contender](stopwatch, data)
-    speed = stopwatch.images_per_second
-    return {"images_per_second": f"{speed:.0f}", "threads": torch.get_num_threads()}
+def run_trial(contender: str, round: int, root: str) -> dict[str, str]:
+    """Measure a contender in a process of its own, so that none finds what another left behind."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        speed = process.submit(measure, contender, round, root).result()
+    return {"images_per_second": f"{speed:.0f}"}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = make_parser("speed", __doc__).parse_args(arguments)
-    load_mnist(options.data)  # fetches the files
-    names = [name for name in CONTENDERS if name not in NEED_BFLOAT16 or runtime.has_bfloat16()]
-    trials = [
-        {"contender": name, "round": number} for number in range(1, ROUNDS + 1) for name in names
-    ]
-    measure = partial(measure_speed, data=options.data)
-    measure_in_turn(options.output, trials, measure, ["images_per_second", "threads"])
+    parser = argparse.ArgumentParser(prog="python -m research.speed", description=__doc__)
+    parser.add_argument("--output", type=Path, default=RESULTS / "speed.csv")
+    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
+    options = parser.parse_args(arguments)
+    load(options.data)  # fetches the files
+    rounds = range(1, ROUNDS + 1)
+    trials = [{"contender": name, "round": each} for each in rounds for name in contenders()]
+    run_missing(
+        options.output, trials, partial(run_trial, root=options.data), ["images_per_second"]
+    )
 
 
 if __name__ == "__main__":

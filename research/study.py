@@ -16,7 +16,7 @@ from joblib import parallel_config
 from scipy import stats
 
 from mnist_helpers import load
-from research.recipes import COLUMNS, RECIPES, run_trial
+from research.recipes import COLUMNS, LADDER, RECIPES, run_trial
 from research.runner import RESULTS, ROOT, run_missing
 
 SUMMARY = ROOT / "mnist_helpers" / "study.csv"
@@ -52,6 +52,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         table[f"{split}_low"] = (accuracy.mean() - half_width).round(3)
         table[f"{split}_high"] = (accuracy.mean() + half_width).round(3)
         table[f"{split}_loss"] = recipes[f"{split}_loss"].mean().round(4)
+    table["on_ladder"] = table.index.isin(LADDER)
     table["seconds"] = recipes["seconds"].median().round()
     return table.reindex([name for name in RECIPES if name in table.index])
 

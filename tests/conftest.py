@@ -8,8 +8,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from mnist_helpers import MNIST, Split, load_mnist
+from mnist_helpers import MNIST, load
 
 ROOT = Path(__file__).parent.parent
 # Rows and columns of a pocket calculator's seven segments, and which of them make a digit.
@@ -20,18 +21,18 @@ BARS = {
 GLYPHS = ["abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg"]
 
 
-def draw_digits(count: int, seed: int = 0) -> Split:
+def draw_digits(count: int, seed: int = 0) -> TensorDataset:
     """Return digits of seven segments, each somewhere near the middle: a network learns them at
     once, and they need no files."""
     generator = torch.Generator().manual_seed(seed)
-    images, labels = torch.zeros(count, 28, 28, dtype=torch.uint8), torch.arange(count) % 10
-    for image, label in zip(images, labels.tolist(), strict=True):
+    images, labels = torch.zeros(count, 1, 28, 28, dtype=torch.uint8), torch.arange(count) % 10
+    for image, label in zip(images[:, 0], labels.tolist(), strict=True):
         down, right = torch.randint(-3, 4, (2,), generator=generator).tolist()
         ink = int(torch.randint(160, 256, (1,), generator=generator))
         for bar in GLYPHS[label]:
             top, bottom, left, end = BARS[bar]
             image[top + down : bottom + down, left + right : end + right] = ink
-    return Split(images, labels)
+    return TensorDataset(images, labels)
 
 
 def perceptron() -> nn.Module:
@@ -43,37 +44,15 @@ def perceptron() -> nn.Module:
     )  # fmt: skip
 
 
-def same_weights(first: nn.Module, second: nn.Module) -> bool:
-    states = first.state_dict(), second.state_dict()
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
 @pytest.fixture(scope="session")
-def digits() -> Split:
-    """250 drawn digits: two whole batches of 96 and a shorter one."""
-    return draw_digits(250)
-
-
-@pytest.fixture(scope="session")
-def splits(digits) -> MNIST:
-    """Drawn digits in three splits, to train on."""
-    return MNIST(digits, draw_digits(100, seed=1), draw_digits(100, seed=2))
+def splits() -> MNIST:
+    """Drawn digits, to train on: two whole batches of 96, and a shorter one."""
+    return MNIST(draw_digits(250), draw_digits(100, seed=1), draw_digits(100, seed=2))
 
 
 @pytest.fixture(scope="session")
 def data() -> MNIST:
-    return load_mnist(ROOT / "data")
-
-
-@pytest.fixture(scope="session")
-def raw(data) -> Path:
-    """The folder with MNIST's four files."""
-    return ROOT / "data" / "MNIST" / "raw"
-
-
-@pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+    return load(ROOT / "data")
 
 
 @pytest.fixture

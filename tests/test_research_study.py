@@ -1,7 +1,6 @@
-"""Studies in real processes: stopped, killed and gone on with."""
+"""Studies in real processes: stopped, killed and gone on with; and what their table says."""
 
 import csv
-import errno
 import os
 import signal
 import subprocess
@@ -10,133 +9,35 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import pandas as pd
 import psutil
 import pytest
 import torch
 from distributed import Client, LocalCluster
-from filelock import FileLock
 from joblib import parallel_config
+from scipy import stats
+from sklearn.neighbors import NearestCentroid
 
-from mnist_helpers import Batches, DigitClassifier, runtime, seed_everything
-from research import running, study
-from research.baselines import SoftmaxFirst, VariedClassifier
-from research.tables import MACHINE, RESULTS, Table
-from research.variants import COLUMNS, VARIANTS, Variant
+from research import study
+from research.recipes import LADDER, RECIPES, Recipe, hidden_layer, linear
+from research.runner import RESULTS, Table, run_missing
 
-from .conftest import ROOT, same_weights
-from .small_study import SMALL, TRIALS, KillFirst, load_random
+from .conftest import ROOT, draw_digits
+from .small_study import TRIALS, square, square_but_two
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+SQUARES = {"0": "0", "1": "1", "2": "4", "3": "9", "4": "16"}
 
 
-def read(output: Path) -> list[dict]:
+def squares(output: Path) -> dict[str, str]:
     with output.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return {row["number"]: row["square"] for row in csv.DictReader(file)}
 
 
-def trials(rows) -> list[tuple]:
-    return sorted((row["variant"], int(row["seed"])) for row in rows)
-
-
-def in_order(rows) -> list[dict]:
-    return sorted(rows, key=lambda row: (row["variant"], row["seed"]))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    output = tmp_path_factory.mktemp("study") / "study.csv"
-    threads = torch.get_num_threads()
-    study.run_study(output, load_random, variants=SMALL)
-    torch.set_num_threads(threads)
-    return output
-
-
-@pytest.fixture
-def finished(whole, tmp_path, one_thread):
-    """A copy of a finished study, to be damaged."""
-    output = tmp_path / "study.csv"
-    output.write_bytes(whole.read_bytes())
-    return output
-
-
-def test_every_trial_has_its_row(whole):
-    assert trials(read(whole)) == TRIALS
-    for row in read(whole):
-        assert list(row) == COLUMNS + MACHINE
-        errors = len(row["test_errors"].split())
-        assert float(row["test_accuracy"]) == pytest.approx(100 - 100 * errors / 60, abs=0.01)
-
-
-def test_who_has_learned_from_the_validation_images_has_no_validation_accuracy(whole):
-    accuracies = {row["variant"]: row["validation_accuracy"] for row in read(whole)}
-    assert accuracies["final"] == "nan" and float(accuracies["tutorials"]) >= 0
-
-
-def test_the_same_command_twice_adds_no_row(finished):
-    before = finished.read_bytes()
-    study.run_study(finished, load_random, variants=SMALL)
-    assert finished.read_bytes() == before
-
-
-def test_a_row_that_was_cut_off_is_done_again(finished, whole):
-    finished.write_bytes(finished.read_bytes()[:-30])
-    study.run_study(finished, load_random, variants=SMALL)
-    assert in_order(read(finished)) == in_order(read(whole))
-
-
-def test_rows_of_another_recipe_do_not_count(finished):
-    longer = {"tutorials": Variant(images=80, config={"epochs": 1}, seeds=2)}
-    study.run_study(finished, load_random, variants=longer)
-    assert trials(read(finished)) == sorted([*TRIALS, ("tutorials", 0), ("tutorials", 1)])
-
-
-def test_a_training_that_fails_costs_no_other_its_row(tmp_path, one_thread):
-    broken = {"broken": Variant(config={"epochs": 0}, seeds=1), "final": SMALL["final"]}
-    with (
-        pytest.raises(ExceptionGroup, match="1 of 4 trainings failed"),
-        mock.patch.object(Variant, "recipe", lambda variant: "a recipe"),
-    ):
-        study.run_study(tmp_path / "study.csv", load_random, variants=broken)
-    assert trials(read(tmp_path / "study.csv")) == TRIALS[:3]
-
-
-def test_two_studies_do_not_write_to_one_table(tmp_path):
-    with (
-        Table(tmp_path / "study.csv", COLUMNS),
-        pytest.raises(RuntimeError, match="Another process is writing"),
-    ):
-        study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
-
-
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EROFS])
-def test_a_drive_without_locks_is_named(code, tmp_path, monkeypatch):
-    def fail(lock, **keywords):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(FileLock, "acquire", fail)
-    with pytest.raises(RuntimeError, match="study.csv' can't be kept .* on a local disk"):
-        study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
-
-
-@pytest.mark.parametrize(("asked", "taken"), [(3, 3), (61, 60), (128, 60)])
-def test_no_more_processes_than_windows_can_wait_for(asked, taken, tmp_path, monkeypatch):
-    started = []
-
-    def parallel(processes, **keywords):
-        started.append(processes)
-        return lambda calls: (each for each in [])
-
-    monkeypatch.setattr(running, "Parallel", parallel)
-    with Table(tmp_path / "study.csv", COLUMNS) as table:
-        running.run_side_by_side(table, [()], dict, asked)
-    assert started == [taken]
-
-
-def test_a_table_with_other_columns_is_left_alone(tmp_path):
-    (tmp_path / "study.csv").write_text("seed\n1\n", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="Move the file elsewhere"):
-        study.run_study(tmp_path / "study.csv", load_random, variants=SMALL)
-    assert (tmp_path / "study.csv").read_text(encoding="utf-8") == "seed\n1\n"
+def start(how: str, output: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.small_study", how, str(output)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
 
 
 def wait_for(condition) -> None:
@@ -147,30 +48,65 @@ def wait_for(condition) -> None:
 
 
 @needs_signals
-@pytest.mark.parametrize("send", ["kill", "killpg"], ids=["to the study", "as a terminal does"])
-def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path, send):
-    output, folder = tmp_path / "study.csv", tmp_path / "processes"
-    folder.mkdir()
-    command = [sys.executable, "-m", "tests.small_study", str(output), str(folder)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
+def test_a_study_killed_in_the_middle_of_a_row_goes_on_from_the_rows_before_it(tmp_path):
+    output = tmp_path / "squares.csv"
+    assert start("kill", output).wait(120) == -signal.SIGKILL
+    assert output.read_text().endswith("\n2,")
+    run_missing(output, TRIALS, square, ["square"])
+    assert squares(output) == SQUARES and len(output.read_text().splitlines()) == 6
+
+
+@needs_signals
+def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(tmp_path):
+    output = tmp_path / "squares.csv"
+    process = start("wait", output)
     try:
-        wait_for(lambda: len(list(folder.glob("waiting-*"))) == 2 and len(read(output)) == 2)
-        getattr(os, send)(process.pid, signal.SIGINT)
-        assert process.wait(120) != 0  # on a busy machine
-        workers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-        assert workers
+        wait_for(lambda: len(list(tmp_path.glob("waiting-*"))) == 2 and len(squares(output)) == 2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(120) != 0
+        workers = [int(path.name.split("-")[1]) for path in tmp_path.glob("waiting-*")]
         wait_for(lambda: not any(map(psutil.pid_exists, workers)))
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    finished = trials(read(output))  # which two comes from which worker was faster
-    assert len(set(finished)) == 2 and set(finished) <= set(TRIALS)
+    assert squares(output) == {"0": "0", "1": "1"}
 
 
-def test_on_a_cluster_a_killed_worker_costs_no_row(whole, tmp_path):
-    output = tmp_path / "study.csv"
-    small = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+def test_a_finished_study_run_again_adds_no_row(tmp_path):
+    output = tmp_path / "squares.csv"
+    run_missing(output, TRIALS, square, ["square"])
+    before = output.read_bytes()
+    run_missing(output, TRIALS, square, ["square"])
+    assert output.read_bytes() == before
+
+
+def test_a_trial_that_fails_costs_no_other_its_row_and_is_reported(tmp_path):
+    output = tmp_path / "squares.csv"
+    with pytest.raises(ExceptionGroup, match="1 of 5 trials failed") as failed:
+        run_missing(output, TRIALS, square_but_two, ["square"])
+    assert "two is not squared" in str(failed.value.exceptions[0])
+    assert squares(output) == {key: value for key, value in SQUARES.items() if key != "2"}
+
+
+def test_two_studies_do_not_write_to_one_table(tmp_path):
+    output = tmp_path / "squares.csv"
+    with Table(output, ["number"]), pytest.raises(RuntimeError, match="Another process is writing"):
+        run_missing(output, TRIALS, square, ["square"])
+
+
+def test_a_table_with_other_columns_is_left_alone_and_free_for_others(tmp_path):
+    output = tmp_path / "squares.csv"
+    output.write_text("seed\n1\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="Move the file elsewhere"):
+        run_missing(output, TRIALS, square, ["square"])
+    assert output.read_text(encoding="utf-8") == "seed\n1\n"
+    with Table(output, ["seed"]) as table:
+        assert table.rows() == [{"seed": "1"}]
+
+
+def test_a_cluster_fills_the_table_as_one_machine_does(tmp_path):
+    output = tmp_path / "squares.csv"
+    small = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     # Dask leaves OMP_NUM_THREADS=1 behind, which would slow other tests.
     with (
         mock.patch.dict(os.environ),
@@ -178,78 +114,99 @@ def test_on_a_cluster_a_killed_worker_costs_no_row(whole, tmp_path):
         Client(cluster),
         parallel_config("dask"),
     ):
-        study.run_study(output, KillFirst(tmp_path / "killed"), -1, SMALL)
-    assert (tmp_path / "killed").exists()
-    assert in_order(read(output)) == in_order(read(whole))
+        run_missing(output, TRIALS, square, ["square"], processes=-1)
+    assert squares(output) == SQUARES
 
 
-def test_the_command_runs_the_variants_that_are_named(data, tmp_path, monkeypatch, one_thread):
-    monkeypatch.setattr(study, "load_mnist", lambda root: load_random())
-    monkeypatch.setattr(study, "VARIANTS", SMALL)
-    output, root = tmp_path / "study.csv", str(ROOT / "data")
-    arguments = ["--output", str(output), "--data", root, "--processes", "1"]
-    study.main([*arguments, "--variants", "tutorials"])
-    assert trials(read(output)) == TRIALS[3:]
+# The study's command and its table
 
 
-def test_float32_is_left_out_where_it_is_the_final_recipe_anyhow(monkeypatch):
-    both = {"final": Variant(seeds=1), "float32": Variant(float32=True, seeds=1)}
-    for has_it, missing in ((True, ["final", "float32"]), (False, ["final"])):
-        monkeypatch.setattr(runtime, "has_bfloat16", lambda has_it=has_it: has_it)
-        assert [name for name, _ in study.missing_trials([], both)] == missing
+@pytest.fixture
+def small(monkeypatch, splits, one_thread):
+    """The study's command with two tiny recipes and drawn digits; call it with a table's path."""
+    recipes = {
+        "linear": Recipe(linear, epochs=1, images=300, held_out=50, seeds=2),
+        "hidden layer": Recipe(hidden_layer, epochs=1, images=350, held_out=0, seeds=1),
+    }
+    for module in ("study", "recipes"):
+        monkeypatch.setattr(f"research.{module}.RECIPES", recipes)
+        monkeypatch.setattr(f"research.{module}.load", lambda root: splits)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # and back, afterwards
+    return lambda output: study.main(["--output", str(output), "--processes", "1"])
 
 
-def test_each_variant_is_another_recipe():
-    recipes = [variant.recipe() for variant in VARIANTS.values()]
-    assert len(set(recipes)) == len(recipes)
+def test_each_row_of_the_study_agrees_with_its_list_of_errors(small, tmp_path, splits):
+    small(tmp_path / "study.csv")
+    rows = study.read(tmp_path / "study.csv")
+    assert sorted(zip(rows["recipe"], rows["seed"], strict=True)) == [
+        ("hidden layer", 0), ("linear", 0), ("linear", 1)
+    ]  # fmt: skip
+    labels = splits.test.tensors[1].tolist()
+    for row in rows.itertuples():
+        wrong = dict(map(int, pair.split(":")) for pair in row.test_errors.split())
+        assert row.test_accuracy == pytest.approx(100 - 100 * len(wrong) / len(labels))
+        assert all(labels[index] != prediction for index, prediction in wrong.items())
+    assert rows["validation_accuracy"].isna().tolist() == (rows["recipe"] != "linear").tolist()
 
 
-def test_a_recipe_depends_on_the_code_of_the_training(monkeypatch):
-    before = VARIANTS["final"].recipe()
-    monkeypatch.setattr(Batches, "_draw_order", lambda batches: None)
-    assert VARIANTS["final"].recipe() != before
+def test_the_same_seed_gives_the_same_row_and_another_seed_another(small, tmp_path):
+    tables = []
+    for name in ("first.csv", "second.csv"):
+        small(tmp_path / name)
+        tables.append(study.read(tmp_path / name).drop(columns="seconds"))
+    pd.testing.assert_frame_equal(*tables)
+    losses = tables[0].loc[tables[0]["recipe"] == "linear", "test_loss"]
+    assert losses.nunique() == 2
 
 
-def test_a_recipe_does_not_depend_on_what_was_drawn_before():
-    before = VARIANTS["final"].recipe()
-    torch.rand(1)
-    assert VARIANTS["final"].recipe() == before
+def test_rows_of_another_version_are_not_read_and_are_trained_again(small, tmp_path):
+    output = tmp_path / "study.csv"
+    small(output)
+    table = pd.read_csv(output)
+    table["version"] = "1998-11"
+    table.to_csv(output, index=False)
+    assert study.read(output).empty
+    small(output)
+    assert len(study.read(output)) == 3 and len(pd.read_csv(output)) == 6
 
 
-def test_the_table_holds_each_trial_of_a_known_recipe_once():
-    rows = read(RESULTS / "study.csv")
-    assert all(list(row) == COLUMNS + MACHINE for row in rows)
-    recipes = {name: variant.recipe() for name, variant in VARIANTS.items()}
-    assert {row["recipe"] for row in rows} <= set(recipes.values())
-    assert all(row["recipe"] == recipes[row["variant"]] for row in rows)
-    assert len(set(trials(rows))) == len(rows)
+def test_a_recipe_takes_its_images_from_the_lessons_training_and_validation_images(splits):
+    all_images = torch.cat([splits.training.tensors[0], splits.validation.tensors[0]])
+    data = Recipe(images=260, held_out=40).split(splits)
+    assert torch.equal(data.training.tensors[0], all_images[:260])
+    assert torch.equal(data.validation.tensors[0], all_images[260:300])
+    assert data.test is splits.test
+    assert Recipe(images=350, held_out=0).split(splits).validation is None
 
 
-def test_the_study_is_complete_and_of_one_machine(monkeypatch):
-    rows = read(RESULTS / "study.csv")
-    on = {tuple(row[name] for name in MACHINE if name != "precision") for row in rows}
-    assert len(on) == 1
-    # Its machine, which need not be this one, decides whether float32 is a variant.
-    has_bfloat16 = any(row["precision"] == "bfloat16" for row in rows)
-    monkeypatch.setattr(runtime, "has_bfloat16", lambda: has_bfloat16)
-    assert study.missing_trials(rows) == []
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_network_of_each_recipe_gives_ten_logits(name):
+    assert RECIPES[name].network()(torch.rand(3, 1, 28, 28)).shape == (3, 10)
 
 
-def test_without_arguments_the_varied_network_is_the_packages():
-    seed_everything(0)
-    own = DigitClassifier()
-    seed_everything(0)
-    varied = VariedClassifier()
-    images = torch.rand(5, 1, 28, 28)
-    assert list(own.state_dict()) == list(varied.state_dict()) and same_weights(own, varied)
-    assert torch.equal(own.eval()(images), varied.eval()(images))
+@pytest.mark.filterwarnings("ignore:self.within_class_std_dev_")
+def test_the_nearest_mean_is_scikit_learns():
+    training, test = draw_digits(200), draw_digits(50, seed=1)
+    network = LADDER["nearest mean"].network().fit(training)
+    pixels = [images.tensors[0].flatten(1).numpy() / 255 for images in (training, test)]
+    expected = NearestCentroid().fit(pixels[0], training.tensors[1]).predict(pixels[1])
+    assert network(test.tensors[0] / 255).argmax(dim=1).tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("padding", [0, 1, 2])
-def test_a_padded_network_still_fits_together(padding):
-    assert VariedClassifier(padding=padding)(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+def test_the_summary_has_means_and_students_intervals_over_the_seeds():
+    accuracies = [99.5, 99.7, 99.4, 99.6]
+    rows = pd.DataFrame({"recipe": "linear", "validation_accuracy": accuracies, "seconds": 1,
+                         "test_accuracy": accuracies, "validation_loss": [0.1, 0.2, 0.3, 0.4],
+                         "test_loss": 0.1})  # fmt: skip
+    line = study.summarise(rows).loc["linear"]
+    interval = stats.ttest_1samp(accuracies, 0).confidence_interval(0.95)
+    assert line["seeds"] == 4 and line["test_accuracy"] == 99.55
+    assert line["test_low"] == pytest.approx(interval.low, abs=0.0006)
+    assert line["test_high"] == pytest.approx(interval.high, abs=0.0006)
+    assert line["validation_loss"] == 0.25
 
 
-def test_softmax_first_gives_probabilities():
-    sums = SoftmaxFirst()(torch.rand(3, 1, 28, 28)).sum(dim=1)
-    assert torch.allclose(sums, torch.ones(3))
+def test_the_table_in_the_package_is_the_summary_of_the_studys_rows(tmp_path):
+    study.summarise(study.read(RESULTS / "study.csv")).to_csv(tmp_path / "summary.csv")
+    summary, shipped = map(pd.read_csv, (tmp_path / "summary.csv", study.SUMMARY))
+    pd.testing.assert_frame_equal(summary, shipped)

@@ -45,7 +45,7 @@ def draw(strokes: list, pen: int = PEN) -> Image.Image:
 
 
 def answer(model: nn.Module, message: str) -> str:
-    """Classify the canvas' message, as drawing.js describes it; return the answer, or the error."""
+    """Classify the canvas' message, as canvas.js describes it; return the answer, or the error."""
     number = None
     try:
         drawing = json.loads(message)
@@ -76,8 +76,8 @@ def DrawingCanvas(model: nn.Module):
         raise ImportError("The canvas needs anywidget: pip install anywidget") from error
 
     class Canvas(AnyWidget):
-        _esm = HERE / "drawing.js"
-        _css = HERE / "drawing.css"
+        _esm = HERE / "canvas.js"
+        _css = HERE / "canvas.css"
         size, pen = Int(SIZE).tag(sync=True), Int(PEN).tag(sync=True)
         drawing = Unicode('{"number": 0, "strokes": []}').tag(sync=True)
         answer = Unicode('{"number": 0, "readings": []}').tag(sync=True)

@@ -1,4 +1,4 @@
-// The canvas of drawing.py: an anywidget, without a library. Its state is two texts of JSON:
+// The canvas of canvas.py: an anywidget, without a library. Its state is two texts of JSON:
 //   drawing, written here:   {"number": 7, "strokes": [[[x, y], ...], ...]}
 //   answer, from Python:     {"number": 7, "readings": [{"digit", "probabilities", "image"}, ...]}
 // The number counts the drawing's states; an answer to an older state is not shown.
