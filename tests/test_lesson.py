@@ -1,5 +1,7 @@
 """The lesson is there to be edited: each change that a student makes reaches the last cell."""
 
+import sys
+
 import pytest
 import torch
 from torchvision import datasets
@@ -85,3 +87,13 @@ def test_the_cells_and_the_package_train_the_same_bits(tmp_path):
     train(model, load(ROOT / "data", training_images=500), epochs=2, verbose=False)
     for name, weights in model.state_dict().items():
         assert torch.equal(weights, cells[name]), name
+
+
+def test_without_the_package_it_says_what_to_do_before_it_fetches_anything(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "mnist_helpers", None)  # as if it weren't installed
+    with pytest.raises(ModuleNotFoundError):
+        lesson.run(lesson.CODE, tmp_path, DATA_ROOT=str(tmp_path / "data"))
+    assert "set REPOSITORY" in capsys.readouterr().out
+    assert not (tmp_path / "data").exists()

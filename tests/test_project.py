@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mnist_helpers import study
+
 from .conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +46,14 @@ def test_the_second_command_runs_the_tests():
 def test_what_is_linked_from_the_readme_is_there():
     links = re.findall(r"\]\(([^)#]+)", README)
     assert [each for each in links if ":" not in each and not (ROOT / each).exists()] == []
+
+
+def test_the_readmes_ladder_is_the_studys():
+    table = study()
+    for rung, row in table[table["on_ladder"]].iterrows():
+        numbers = [f"{row[name]:.2f}" for name in ("test_accuracy", "test_low", "test_high")]
+        interval = f"{numbers[1]} to {numbers[2]}" if row["seeds"] > 1 else ""
+        assert f"| {rung} | {numbers[0]} | {interval} | {row['seconds']:.0f} |" in README
 
 
 def imports(path: Path) -> set[tuple[int, str]]:
