@@ -34,7 +34,7 @@ def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     model.eval()
     logits = [torch.empty(0, 10, dtype=torch.float32, device="cpu")]
     with torch.no_grad():
-        for (batch,) in DataLoader(TensorDataset(images.reshape(-1, 1, 28, 28)), batch_size=500):
+        for (batch,) in DataLoader(TensorDataset(images.reshape(-1, 1, 28, 28)), batch_size=250):
             logits.append(model(batch.to(device, dtype) / 255).float().cpu())
             if logits[-1].shape != (len(batch), 10):
                 raise ValueError(

@@ -1,5 +1,7 @@
 """Digits that people wrote themselves: from a picture to MNIST's format, and to an answer.
 
+The way: open_picture, find_ink (which removes the paper), threshold, group, normalise.
+
 python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]"""
 
 import argparse

@@ -1,5 +1,4 @@
-"""The figures of the lesson; each function returns a Figure, which carries a text for readers who
-can't see it, and saves nothing."""
+"""The figures of the lesson, as Figures that carry a text for readers who can't see them."""
 
 import base64
 import html
@@ -119,7 +118,7 @@ def first_convolution(model: nn.Module, image: torch.Tensor, kernels: Sequence[i
         hook = convolution.register_forward_hook(note)
         predict_logits(model, image)
         hook.remove()
-    return convolutions(rows, "What three kernels of the first layer answer to")
+    return convolutions(rows, "Kernels of the first convolution, and their responses")
 
 
 def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Figure:
@@ -163,7 +162,7 @@ def ladder(study: pd.DataFrame, this_run: dict[str, float]) -> Figure:
     errors = 100 - study["validation_accuracy"]
     spread = [study["validation_high"] - study["validation_accuracy"]]
     spread.append(study["validation_accuracy"] - study["validation_low"])
-    style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3}
+    style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3, "label": "study"}
     axis.errorbar(errors, list(places.values()), xerr=np.nan_to_num(spread), **style)
     for rung, error in errors.items():
         style = {"textcoords": "offset points", "xytext": (0, 5), "ha": "center", "color": BLUE}
@@ -171,12 +170,13 @@ def ladder(study: pd.DataFrame, this_run: dict[str, float]) -> Figure:
     runs = [rung for rung in this_run if rung in places]
     own = [max(0.01, 100 * (1 - this_run[rung])) for rung in runs]
     style = {"markerfacecolor": "none", "markersize": 11, "marker": "s", "linestyle": ""}
+    style["label"] = "this run"
     axis.plot(own, [places[rung] for rung in runs], color=ORANGE, **style)
     axis.set_xscale("log")
     _label_decades(axis.xaxis)
     axis.set(xlabel="validation error (%)", yticks=list(places.values()))
     axis.set_yticklabels(list(places))
-    axis.set_title("Blue: study; orange: this run")
+    axis.legend(frameon=False, labelcolor="linecolor", loc="lower right")
     axis.margins(x=0.08, y=0.08)
     tidy(axis)
     listed = "; ".join(f"{rung} {error:.2f} %" for rung, error in errors.items())
@@ -253,7 +253,7 @@ def tidy(axis) -> None:
 
 
 def _label_decades(axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 in each decade, without powers of ten."""
+    """Label a logarithmic axis at 1, 2 and 5 in each decade, in plain numbers."""
     low, high = sorted(axis.get_view_interval())
     ticks = [step * 10.0**power for power in range(-5, 3) for step in (1, 2, 5)]
     axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))

@@ -12,14 +12,15 @@ from .evaluation import evaluate, place_of
 def augment(images: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """Rotate, scale, slant and shift each image, float [N, 1, H, W], by its own random amount.
 
-    At strength 1 that is up to 12 degrees, 12 %, 15 % of the height, and a fourteenth of the width
-    and height (2 of 28 pixels), each in both directions. What comes in from outside is 0.
+    At strength 1 they are rotated by up to 12 degrees, scaled by 12 %, slanted by 15 % of the
+    height and shifted by 2 of 28 pixels, each in both directions. What comes in from outside is 0.
+    `train` sets the strength.
     """
     amounts = strength * (2 * torch.rand(5, len(images), device=images.device) - 1)
-    angle, scale, shear = 0.21 * amounts[0], torch.exp(0.12 * amounts[1]), 0.15 * amounts[2]
+    angle, scale, slant = 0.21 * amounts[0], torch.exp(0.12 * amounts[1]), 0.15 * amounts[2]
     x, y = amounts[3:] / 7  # a width is 2 units
     cos, sin = angle.cos() / scale, angle.sin() / scale
-    maps = torch.stack([cos, cos * shear - sin, x, sin, sin * shear + cos, y], dim=1)
+    maps = torch.stack([cos, cos * slant - sin, x, sin, sin * slant + cos, y], dim=1)
     grid = F.affine_grid(maps.view(-1, 2, 3).to(images), images.shape, align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
 
@@ -36,16 +37,16 @@ def has_bfloat16(device: torch.device | None = None) -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def train_epoch(model, loader, optimizer, schedule=None, augmentation=None, bfloat16=False):
+def train_epoch(model, loader, optimizer, schedule=None, change=None, bfloat16=False):
     """Train the model on every batch of uint8 images [B, 1, 28, 28] and labels [B] once; return
-    the mean loss, in nats. `augmentation` maps float images in [0, 1] to others."""
+    the mean loss, in nats. `change` maps float images in [0, 1] to those that it learns from."""
     model.train()
     device, dtype = place_of(model)
     total, count = 0.0, 0
     for images, labels in loader:
         images, labels = images.to(device, dtype) / 255, labels.to(device)
-        if augmentation:
-            images = augmentation(images)
+        if change:
+            images = change(images)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
@@ -75,7 +76,8 @@ def train(
     mode. Without an optimizer, Adam's learning rate takes one cycle up to 5e-3; with one, it is
     the optimizer's own, or as `schedule` says, which takes a step after each batch.
     `augmentation(images, strength)` makes other training images; its strength is 1 at first and
-    falls to 0 in the last 40 % of the epochs. `bfloat16` is by default what `has_bfloat16` says.
+    falls to 0 in the last 40 % of the epochs (a single epoch has 0). `bfloat16` is by default what
+    `has_bfloat16` says. Raises ValueError for a schedule without an optimizer.
 
     A row has epoch, training_loss, validation_loss (in nats) and validation_accuracy, in [0, 1].
     The weights at the start, dropout, the order of the images and their augmentation come from

@@ -16,8 +16,8 @@ from research import study
 from research.recipes import LADDER
 from research.runner import RESULTS, ROOT
 
-*_, BEFORE, LAST = LADDER
-FEWER, MORE = "the same, 50,000 images", "the same, 60,000 images"
+BEFORE, LAST = "+ augmentation", "+ local normalisation"
+FEWER, MORE = "last rung, 50,000 images", "last rung, 60,000 images"
 # Test images whose labels people rejected (Northcutt, Athalye and Mueller 2021).
 DOUBTFUL = {947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783}
 DOUBTFUL |= {8527, 9679, 9729}

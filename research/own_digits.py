@@ -30,7 +30,7 @@ KINDS += ["light on dark", "all at once"]
 
 def enlarge(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return an MNIST image uint8 [28, 28] in 4 to 20 times its size, padded, shifted, shaded and,
-    every other time, inverted: uint8 [H, W]."""
+    half of them, by chance, inverted: uint8 [H, W]."""
     factor = generator.uniform(4, 20)
     side = round(28 * factor)
     large = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) / 255

@@ -59,7 +59,8 @@ def tutorial() -> nn.Module:
 
 
 def fixed_normalisation() -> nn.Module:
-    """The lesson's network with the training images' mean and deviation for LocalNormalise."""
+    """The lesson's network with the training images' mean and deviation in place of
+    LocalNormalise."""
     model = DigitClassifier()
     model.layers[0] = transforms.Normalize((0.1307,), (0.3081,))
     return model
@@ -92,7 +93,8 @@ class Recipe:
         return MNIST(training, validation if self.held_out else None, data.test)
 
     def train(self, seed: int, data: MNIST) -> tuple[nn.Module, list[dict]]:
-        """Return the trained model, in evaluation mode, and its history."""
+        """Return the trained model, in evaluation mode, and its history; `data` is the lesson's."""
+        data = self.split(data)
         torch.manual_seed(seed)
         model = self.network()
         if isinstance(model, NearestMean):
@@ -133,8 +135,8 @@ LADDER = {
     "+ local normalisation": Recipe(seeds=10),
 }
 RECIPES = LADDER | {
-    "the same, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
-    "the same, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
+    "last rung, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
+    "last rung, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
 }
 
 COLUMNS = [
@@ -151,9 +153,10 @@ def run_trial(recipe: str, version: str, seed: int, data_root: str) -> dict:
     """
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
-    data = RECIPES[recipe].split(load(data_root))
+    everything = load(data_root)
+    data = RECIPES[recipe].split(everything)
     start = time.perf_counter()
-    model, history = RECIPES[recipe].train(seed, data)
+    model, history = RECIPES[recipe].train(seed, everything)
     seconds = time.perf_counter() - start
     row = {}
     if data.validation is not None:

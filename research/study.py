@@ -85,8 +85,9 @@ def main(arguments: list[str] | None = None) -> None:
         except KeyboardInterrupt:
             print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
             sys.exit(130)
-    if options.output == RESULTS / "study.csv":
-        summarise(read()).to_csv(SUMMARY, lineterminator="\n")
+        finally:
+            if options.output == RESULTS / "study.csv":
+                summarise(read()).to_csv(SUMMARY, lineterminator="\n")
 
 
 if __name__ == "__main__":

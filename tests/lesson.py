@@ -39,8 +39,10 @@ def run(cells: list[str], folder: Path, **values: object) -> dict[str, torch.Ten
     weights that the lesson saves. The first error is raised."""
     values = {"DATA_ROOT": str(ROOT / "data"), "OUTPUT_ROOT": str(folder)} | values
     shell = Shell()
+    for pattern, new in settings(**values).items():
+        before = cells
+        cells = [re.sub(pattern, lambda _, new=new: new, cell, flags=re.M) for cell in cells]
+        assert cells != before, f"No cell sets {pattern!r}"
     for cell in cells:
-        for pattern, new in settings(**values).items():
-            cell = re.sub(pattern, lambda _, new=new: new, cell, flags=re.M)
         shell.run_cell(cell).raise_error()
     return torch.load(folder / "mnist.pt")

@@ -11,7 +11,7 @@ from mnist_helpers import DigitClassifier, load, train
 from . import lesson
 from .conftest import ROOT, draw_digits
 
-SMALL = {"EPOCHS": 1, "TRAINING_IMAGES": 2_000}
+SMALL = {"EPOCHS": 2, "TRAINING_IMAGES": 1_000}
 MLP = """\
 class MLP(nn.Module):
     def __init__(self):
@@ -27,12 +27,16 @@ EDITS = {
         r"2d\(64\)": "2d(32)", r"64 \* 4 \* 4": "32 * 4 * 4",
     },
     "a third convolution": {
-        r"nn\.BatchNorm2d\(64\), nn\.ReLU\(\),": "nn.BatchNorm2d(64), nn.ReLU(), "
+        r"nn\.BatchNorm2d\(64\),\s*nn\.ReLU\(\),": "nn.BatchNorm2d(64), nn.ReLU(), "
         "nn.Conv2d(64, 64, kernel_size=3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),"
     },
-    "an MLP of another name": {r"^class DigitClassifier.*": MLP, r"DigitClassifier\(\)": "MLP()"},
+    "an MLP of another name": {
+        r"^class DigitClassifier[^\n]*\n(?:[ \n][^\n]*\n?)*": MLP, r"DigitClassifier\(\)": "MLP()"
+    },
     "SGD": {r"optim\.Adam\(": "optim.SGD("},
-    "a constant learning rate": {r"OneCycleLR\(\s*(\w+),.*?\n\)": r"ConstantLR(\1, factor=1)"},
+    "a constant learning rate": {
+        r"OneCycleLR\(\s*(\w+),.*?=False,?\s*\)": r"ConstantLR(\1, factor=1)"
+    },
     "no augmentation": {r"^        \w+ = augment\([^\n]*\n": ""},
     "label smoothing": {
         r"( {8,}\w+ = F\.cross_entropy\([^\n]*)\)$": r"\1, label_smoothing=0.1)"

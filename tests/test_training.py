@@ -321,3 +321,10 @@ def test_bfloat16_is_for_processors_that_have_it(capabilities, expected, monkeyp
 def test_an_old_version_of_pytorch_computes_in_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not has_bfloat16()
+
+
+def test_a_schedule_without_its_optimizer_is_refused(splits):
+    model = perceptron()
+    schedule = torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD(model.parameters()), factor=1)
+    with pytest.raises(ValueError, match="optimizer"):
+        train(model, splits, schedule=schedule)
