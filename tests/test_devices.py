@@ -81,7 +81,7 @@ def test_a_training_step_leaves_nothing_on_the_cpu_and_needs_no_float64(pretende
     batch = torch.zeros(96, 1, 28, 28, dtype=torch.uint8), torch.zeros(96, dtype=torch.int64)
     optimizer = torch.optim.Adam(model.parameters())
     with pytest.raises(Reached):
-        train_epoch(model, [batch], optimizer, augmentation=augment)
+        train_epoch(model, [batch], optimizer, change=augment)
 
 
 def test_what_was_left_on_the_cpu_or_is_in_float64_would_be_found(pretended_gpu):
