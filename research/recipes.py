@@ -1,10 +1,10 @@
-"""The trainings that are compared: the lesson's ladder, rung by rung."""
+"""The trainings that are compared: the lesson's ladder, and its last rung with one change each."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 import torch
 from torch import nn
@@ -66,6 +66,42 @@ def fixed_normalisation() -> nn.Module:
     return model
 
 
+def without(kind: type) -> nn.Module:
+    """The lesson's network without its layers of this kind."""
+    model = DigitClassifier()
+    model.layers = nn.Sequential(*(each for each in model.layers if not isinstance(each, kind)))
+    return model
+
+
+def without_dropout() -> nn.Module:
+    return without(nn.Dropout | nn.Dropout2d)
+
+
+def without_batch_normalisation() -> nn.Module:
+    return without(nn.BatchNorm1d | nn.BatchNorm2d)
+
+
+def channels(first: int) -> nn.Module:
+    """The lesson's network with so many channels after its first convolution, and twice as many
+    after its second."""
+    model = DigitClassifier()
+    model.layers[1], model.layers[3] = nn.Conv2d(1, first, 5), nn.BatchNorm2d(first)
+    model.layers[5], model.layers[7] = nn.Conv2d(first, 2 * first, 5), nn.BatchNorm2d(2 * first)
+    model.layers[11] = nn.Linear(2 * first * 4 * 4, 128)
+    return model
+
+
+def second_softmax() -> nn.Module:
+    """The lesson's network, and the mistake to put a softmax before the loss, which has its own."""
+    model = DigitClassifier()
+    model.layers.append(nn.Softmax(dim=1))
+    return model
+
+
+def always_augment(images: torch.Tensor, strength: float) -> torch.Tensor:
+    return augment(images)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A training. Give it a new `version` when anything changes that its result depends on: the
@@ -73,7 +109,7 @@ class Recipe:
 
     network: Callable[[], nn.Module] = DigitClassifier
     images: int = 55_000  # the first so many of the 60,000 training images,
-    held_out: int = 5_000  # and the next so many for validation
+    held_out: int = 5_000  # and the last so many for validation
     epochs: int = 10
     learning_rate: float = 5e-3  # the peak of one cycle,
     one_cycle: bool = True  # or constant
@@ -86,11 +122,11 @@ class Recipe:
         """Return the data sets of this recipe, out of the lesson's."""
         parts = zip(data.training.tensors, data.validation.tensors, strict=True)
         images, labels = map(torch.cat, parts)
-        ends = [0, self.images, self.images + self.held_out]
-        training, validation = (
-            TensorDataset(images[start:end], labels[start:end]) for start, end in pairwise(ends)
-        )
-        return MNIST(training, validation if self.held_out else None, data.test)
+        training = TensorDataset(images[: self.images], labels[: self.images])
+        if not self.held_out:
+            return MNIST(training, None, data.test)
+        validation = TensorDataset(images[-self.held_out :], labels[-self.held_out :])
+        return MNIST(training, validation, data.test)
 
     def train(self, seed: int, data: MNIST) -> tuple[nn.Module, list[dict]]:
         """Return the trained model, in evaluation mode, and its history; `data` is the lesson's."""
@@ -134,10 +170,31 @@ LADDER = {
     "+ augmentation": Recipe(fixed_normalisation),
     "+ local normalisation": Recipe(seeds=10),
 }
-RECIPES = LADDER | {
-    "last rung, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
-    "last rung, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
+VARIANTS = {  # the last rung with one thing changed
+    "without dropout": Recipe(without_dropout),
+    "without batch normalisation": Recipe(without_batch_normalisation),
+    "without augmentation": Recipe(augmentation=None),
+    "without the fade": Recipe(augmentation=always_augment),
+    "constant learning rate": Recipe(**CONSTANT),
+    "half the channels": Recipe(partial(channels, 16)),
+    "double the channels": Recipe(partial(channels, 64)),
+    "a second softmax": Recipe(second_softmax),
+    "float32": Recipe(bfloat16=False),
+    "1 epoch": Recipe(epochs=1),
+    "3 epochs": Recipe(epochs=3),
+    "100 images": Recipe(images=100),
+    "1,000 images": Recipe(images=1_000),
+    "6,000 images": Recipe(images=6_000),
+    "20,000 images": Recipe(images=20_000),
 }
+RECIPES = (
+    LADDER
+    | VARIANTS
+    | {
+        "last rung, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
+        "last rung, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
+    }
+)
 
 COLUMNS = [
     *("validation_accuracy", "validation_loss", "validation_losses"),
