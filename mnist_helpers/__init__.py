@@ -10,5 +10,5 @@ from .canvas import DrawingCanvas, gallery
 from .data import MNIST, DataError, fetch, load
 from .evaluation import Evaluation, evaluate, predict_logits, predict_proba, study
 from .model import DigitClassifier, LocalNormalise
-from .own_digits import Box, PictureError, Reading, find_digits, read_digits, to_mnist
+from .own_digits import Box, PictureError, Prediction, find_digits, predict_digits, to_mnist
 from .training import augment, has_bfloat16, train, train_epoch

@@ -1,6 +1,6 @@
 // The canvas of canvas.py: an anywidget, without a library. Its state is two texts of JSON:
 //   drawing, written here:   {"number": 7, "strokes": [[[x, y], ...], ...]}
-//   answer, from Python:     {"number": 7, "readings": [{"digit", "probabilities", "image"}, ...]}
+//   answer, from Python:     {"number": 7, "predictions": [{"digit", "probabilities", "image"}, ...]}
 // The number counts the drawing's states; an answer to an older state is not shown.
 
 /** Make an element of HTML or SVG with attributes and children. */
@@ -15,12 +15,12 @@ function make(name, attributes = {}, ...children) {
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 /** Say in words what was read. */
-function words({ error, readings = [] }, isEmpty) {
+function words({ error, predictions = [] }, isEmpty) {
   if (error) return error;
   if (isEmpty) return "No digit yet";
-  const read = readings.filter(({ digit }) => digit !== null);
+  const read = predictions.filter(({ digit }) => digit !== null);
   if (read.length === 0) return "No digit";
-  if (readings.length > 1) return readings.map(({ digit }) => digit ?? "?").join(" ");
+  if (predictions.length > 1) return predictions.map(({ digit }) => digit ?? "?").join(" ");
   return `${read[0].digit} (${percent(read[0].probabilities[read[0].digit])})`;
 }
 
@@ -89,11 +89,11 @@ function render({ model, el }) {
     const isOld = state.number !== number;
     page.root.classList.toggle("mnist-waiting", isOld);
     if (isOld) return;
-    const { readings = [] } = state;
-    if (chosen >= readings.length) chosen = 0;
+    const { predictions = [] } = state;
+    if (chosen >= predictions.length) chosen = 0;
     const said = words(state, strokes.length === 0);
     if (page.answer.textContent !== said) page.answer.textContent = said; // it is spoken once
-    const { digit = null, probabilities = [] } = readings[chosen] ?? {};
+    const { digit = null, probabilities = [] } = predictions[chosen] ?? {};
     page.root.classList.toggle("mnist-refused", digit === null);
     page.bars.forEach((bar, i) => {
       const [, length, value] = bar.children;
@@ -101,9 +101,9 @@ function render({ model, el }) {
       length.firstChild.style.width = percent(probabilities[i] ?? 0).replace(" ", "");
       value.textContent = probabilities.length ? percent(probabilities[i]) : "";
     });
-    const tiles = readings.map(({ image, digit }, i) => {
+    const tiles = predictions.map(({ image, digit }, i) => {
       const name = `${digit ?? "no digit"}`;
-      if (readings.length === 1) return tile(image, `28 by 28 pixels: ${name}`);
+      if (predictions.length === 1) return tile(image, `28 by 28 pixels: ${name}`);
       const pressed = { type: "button", "aria-pressed": i === chosen };
       const button = make("button", pressed, tile(image, "28 by 28 pixels"), name);
       button.onclick = () => {

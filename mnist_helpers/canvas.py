@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import nn
 
-from .own_digits import read_digits
+from .own_digits import predict_digits
 
 HERE = Path(__file__).parent
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
@@ -54,15 +54,15 @@ def answer(model: nn.Module, message: str) -> str:
         if not (points.shape[1:] in [(), (2,)] and (np.abs(points) <= 10 * SIZE).all()):
             raise ValueError(f"A stroke is a list of points [x, y] between 0 and {SIZE}")
         own = copy.deepcopy(model)  # the model itself may be trained meanwhile, in another thread
-        readings = [
+        predictions = [
             {
-                "digit": reading.digit,
-                "probabilities": [round(float(p), 4) for p in reading.probabilities],
-                "image": base64.b64encode(np.asarray(reading.image).tobytes()).decode(),
+                "digit": prediction.digit,
+                "probabilities": [round(float(p), 4) for p in prediction.probabilities],
+                "image": base64.b64encode(np.asarray(prediction.image).tobytes()).decode(),
             }
-            for reading in (read_digits(own, draw(strokes)) if len(points) else [])
+            for prediction in (predict_digits(own, draw(strokes)) if len(points) else [])
         ]
-        return json.dumps({"number": number, "readings": readings}, allow_nan=False)
+        return json.dumps({"number": number, "predictions": predictions}, allow_nan=False)
     except Exception as error:  # Jupyter would hide it in a log; the canvas shows it
         return json.dumps({"number": number, "error": f"{type(error).__name__}: {error}"})
 
@@ -80,7 +80,7 @@ def DrawingCanvas(model: nn.Module):
         _css = HERE / "canvas.css"
         size, pen = Int(SIZE).tag(sync=True), Int(PEN).tag(sync=True)
         drawing = Unicode('{"number": 0, "strokes": []}').tag(sync=True)
-        answer = Unicode('{"number": 0, "readings": []}').tag(sync=True)
+        answer = Unicode('{"number": 0, "predictions": []}').tag(sync=True)
 
         def __repr__(self):
             return "DrawingCanvas: run this cell to draw"

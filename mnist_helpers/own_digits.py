@@ -27,7 +27,7 @@ THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinn
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class Prediction:
     """What was found in one place of a picture; `digit` is None where it is no digit."""
 
     digit: int | None
@@ -84,11 +84,11 @@ def find_digits(picture: object) -> list[Box]:
     return Page(picture).boxes
 
 
-def read_digits(model: nn.Module, picture: object) -> list[Reading]:
+def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     """Classify all digits on a picture, line by line, each from left to right.
 
     `model` is any network from float [N, 1, 28, 28] to logits [N, 10]; it is left in evaluation
-    mode. A picture without ink gives no reading. Raises PictureError if it can't be opened.
+    mode. A picture without ink gives no prediction. Raises PictureError if it can't be opened.
     """
     page = Page(picture)
     if not page.boxes:
@@ -98,7 +98,7 @@ def read_digits(model: nn.Module, picture: object) -> list[Reading]:
     digits = [
         int(row.argmax()) if yes else None for row, yes in zip(rows, is_digit(images), strict=True)
     ]
-    return [Reading(*each) for each in zip(digits, rows, page.boxes, images, strict=True)]
+    return [Prediction(*each) for each in zip(digits, rows, page.boxes, images, strict=True)]
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
@@ -162,26 +162,26 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--show", metavar="OUT.png", help="write the picture with boxes there")
     options = parser.parse_args(arguments)
     try:
-        readings = read_digits(_load_classifier(options.model), options.picture)
+        predictions = predict_digits(_load_classifier(options.model), options.picture)
         if options.show:
-            _show(options.picture, readings).save(options.show)
+            _show(options.picture, predictions).save(options.show)
     except (OSError, ValueError) as error:  # a PictureError is a ValueError
         parser.exit(1, f"{error}\n")
-    for reading in readings:
-        share = f"{100 * float(reading.probabilities.max()):.1f} %"
-        print("no digit" if reading.digit is None else f"{reading.digit}  {share}")
-    if not readings:
+    for prediction in predictions:
+        share = f"{100 * float(prediction.probabilities.max()):.1f} %"
+        print("no digit" if prediction.digit is None else f"{prediction.digit}  {share}")
+    if not predictions:
         print("no digit")
 
 
-def _show(picture: object, readings: list[Reading]) -> Image.Image:
+def _show(picture: object, predictions: list[Prediction]) -> Image.Image:
     colours, scale = open_picture(picture)
     shown = Image.fromarray(np.uint8(255 * np.clip(colours, 0, 1)))
     brush = ImageDraw.Draw(shown)
-    for reading in readings:
-        box = [side * scale for side in reading.box]
+    for prediction in predictions:
+        box = [side * scale for side in prediction.box]
         brush.rectangle(box, outline="red", width=2)
-        brush.text(box[:2], "?" if reading.digit is None else str(reading.digit), fill="red")
+        brush.text(box[:2], "?" if prediction.digit is None else str(prediction.digit), fill="red")
     return shown
 
 

@@ -191,7 +191,7 @@ def rewrite(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def make_others(images: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return what is no digit, uint8 [N, 28, 28], as `read_digits` would hand it to a network.
+    """Return what is no digit, uint8 [N, 28, 28], as `predict_digits` would hand it to a network.
     `images` and `labels` are of MNIST's digits."""
 
     def one() -> np.ndarray:

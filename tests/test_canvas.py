@@ -48,13 +48,13 @@ def test_a_single_point_is_a_dot():
     assert ink.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.1)
 
 
-def test_the_answer_is_that_of_read_digits():
-    (reading,) = mnist.read_digits(InkCounter(), draw([LEFT]))
-    (told,) = ask(message(LEFT))["readings"]
-    assert told["digit"] == reading.digit
-    assert told["probabilities"] == pytest.approx(np.asarray(reading.probabilities), abs=1e-4)
+def test_the_answer_is_that_of_predict_digits():
+    (prediction,) = mnist.predict_digits(InkCounter(), draw([LEFT]))
+    (told,) = ask(message(LEFT))["predictions"]
+    assert told["digit"] == prediction.digit
+    assert told["probabilities"] == pytest.approx(np.asarray(prediction.probabilities), abs=1e-4)
     image = np.frombuffer(base64.b64decode(told["image"]), dtype=np.uint8).reshape(28, 28)
-    assert (image == np.asarray(reading.image)).all()
+    assert (image == np.asarray(prediction.image)).all()
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_a_network_in_training_is_left_as_it_is():
 
 def test_the_canvas_answers_what_the_page_sends(canvas):
     canvas.set_state({"drawing": message(LEFT, RIGHT, number=1)})
-    assert len(json.loads(canvas.answer)["readings"]) == 2
+    assert len(json.loads(canvas.answer)["predictions"]) == 2
     canvas.set_state({"drawing": message(LEFT, number=2)})  # undo: a stroke fewer
     assert canvas.answer == answer(InkCounter(), message(LEFT, number=2))
     canvas.set_state({"drawing": message(number=3)})  # clear
-    assert json.loads(canvas.answer) == {"number": 3, "readings": []}
+    assert json.loads(canvas.answer) == {"number": 3, "predictions": []}
 
 
 def test_a_notebook_holds_the_same_text_after_each_run(canvas):

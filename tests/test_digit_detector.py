@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import mnist_helpers
-from mnist_helpers import detector, predict_logits, read_digits
+from mnist_helpers import detector, predict_digits, predict_logits
 from mnist_helpers.detector import is_digit, make_detector
 from research import digit_detector
 from research.not_digits import draw_letter, make_kinds
@@ -25,7 +25,7 @@ def refused(data) -> dict[str, float]:
 
 
 def is_refused(picture: np.ndarray) -> bool:
-    return all(reading.digit is None for reading in read_digits(NETWORK, picture))
+    return all(prediction.digit is None for prediction in predict_digits(NETWORK, picture))
 
 
 def test_most_of_each_kind_that_is_no_digit_are_refused(refused):
@@ -53,9 +53,9 @@ def test_it_does_not_depend_on_the_lessons_network(data, monkeypatch):
 
 
 def test_a_reading_without_a_digit_keeps_its_probabilities():
-    (reading,) = read_digits(NETWORK, draw_letter("W", np.random.default_rng(0)))
-    assert reading.digit is None
-    assert reading.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    (prediction,) = predict_digits(NETWORK, draw_letter("W", np.random.default_rng(0)))
+    assert prediction.digit is None
+    assert prediction.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_training_draws_each_kind_in_mnists_format(data, monkeypatch):

@@ -18,7 +18,7 @@ from mnist_helpers import (
     DigitClassifier,
     PictureError,
     find_digits,
-    read_digits,
+    predict_digits,
     to_mnist,
     train,
 )
@@ -168,15 +168,15 @@ def test_digits_are_found_line_by_line_from_left_to_right(digits):
 
 
 def test_digits_are_classified(model, digits):
-    pages = [read_digits(model, 255 - enlarged(image)) for image in digits]
-    answers = [readings[0].digit for readings in pages]
+    pages = [predict_digits(model, 255 - enlarged(image)) for image in digits]
+    answers = [predictions[0].digit for predictions in pages]
     assert sum(answer == label for label, answer in enumerate(answers)) >= 8
 
 
 def test_a_reading_holds_the_image_that_was_classified(model, digits):
-    reading = read_digits(model, digits[3])[0]
-    assert torch.equal(reading.image, to_mnist(digits[3]))
-    assert reading.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    prediction = predict_digits(model, digits[3])[0]
+    assert torch.equal(prediction.image, to_mnist(digits[3]))
+    assert prediction.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +282,8 @@ picture[40:160, 95:105] = 0  # a 1
 for dtype in (torch.float64, torch.float32):
     torch.set_default_dtype(dtype)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
-    (reading,) = mnist.read_digits(network, picture)
-    assert reading.digit is not None
+    (prediction,) = mnist.predict_digits(network, picture)
+    assert prediction.digit is not None
 """
 
 

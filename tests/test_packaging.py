@@ -52,7 +52,7 @@ sys.modules.update(dict.fromkeys(
 ))
 import mnist_helpers as mnist
 print(mnist.__file__)
-mnist.read_digits(mnist.DigitClassifier(), mnist.gallery()[0].picture)
+mnist.predict_digits(mnist.DigitClassifier(), mnist.gallery()[0].picture)
 mnist.study()
 mnist.DrawingCanvas(mnist.DigitClassifier())
 """
