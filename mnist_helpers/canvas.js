@@ -54,7 +54,9 @@ function makePage(size, pen) {
   paper["aria-label"] = `Canvas to draw a digit on; ${keys}`;
   page.paper = make("svg", paper, page.hint, page.ink, page.cursor);
   const busy = make("span", { class: "mnist-busy", "aria-hidden": "true" }, "Python is busy …");
-  const buttons = make("div", { class: "mnist-buttons" }, page.undo, page.clear, busy);
+  const restarted = "Python was restarted: run the cells again";
+  const lost = make("span", { class: "mnist-lost", role: "status" }, restarted);
+  const buttons = make("div", { class: "mnist-buttons" }, page.undo, page.clear, busy, lost);
   const list = make("ol", { "aria-label": "Probabilities" }, ...page.bars);
   const part = (name, title, ...children) =>
     make("div", { class: `mnist-${name}` }, make("h4", {}, title), ...children);
@@ -177,11 +179,14 @@ function render({ model, el }) {
   // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
   const shield = ({ ctrlKey, metaKey }) =>
     page.root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  // Once it is shown, a Jupyter widget has this event only when it has lost its Python.
+  const lose = () => page.root.classList.add("mnist-restarted");
   page.undo.onclick = () => send(strokes.slice(0, -1));
   page.clear.onclick = () => send([]);
 
   model.on("change:drawing", update);
   model.on("change:answer", showAnswer);
+  model.on("comm_live_update", lose);
   window.addEventListener("keydown", shield, true);
   el.replaceChildren(page.root);
   update();
@@ -189,6 +194,7 @@ function render({ model, el }) {
     window.removeEventListener("keydown", shield, true);
     model.off("change:drawing", update);
     model.off("change:answer", showAnswer);
+    model.off("comm_live_update", lose);
   };
 }
 

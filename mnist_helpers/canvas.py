@@ -1,9 +1,11 @@
-"""A canvas on which the reader draws digits, and ten drawn digits to look at without one."""
+"""DrawingCanvas, a widget to draw digits on, and gallery, ten digits that people drew."""
 
 import base64
 import copy
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import MethodType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ PEN = 20  # width of its strokes, in MNIST about a seventh of a digit's height
 
 
 class Drawing(NamedTuple):
-    """A digit of the gallery: its label, in words how it was drawn, and the picture."""
+    """A digit of the gallery: its label, who drew it and how, and the picture."""
 
     label: int
     hand: str
@@ -26,8 +28,12 @@ class Drawing(NamedTuple):
 
 
 def gallery() -> list[Drawing]:
-    """Return ten drawn digits, 0 to 9, in differing hands: grey pictures of SIZE x SIZE pixels."""
-    drawings = json.loads((HERE / "gallery.json").read_text(encoding="utf-8"))
+    """Return the digits 0 to 9 as ten people drew them: grey pictures of SIZE x SIZE pixels.
+
+    The strokes are from UJIpenchars2: F. Prat, M. J. Castro, D. Llorens, A. Marzal and J. M. Vilar,
+    2008, UCI Machine Learning Repository, CC BY 4.0. They are scaled here.
+    """
+    drawings = json.loads((HERE / "gallery.json").read_text(encoding="utf-8"))["drawings"]
     return [Drawing(d["label"], d["hand"], draw(d["strokes"], d["pen"])) for d in drawings]
 
 
@@ -44,6 +50,22 @@ def draw(strokes: list, pen: int = PEN) -> Image.Image:
     return picture.reduce(scale)
 
 
+def _twin(model: nn.Module) -> nn.Module:
+    """Return the same network, whose weights and other values are the model's own, not copies;
+    only whether it is in training or evaluation mode is its own."""
+    values = (value for module in model.modules() for value in _values([vars(module)]))
+    return copy.deepcopy(model, {id(value): value for value in values})
+
+
+def _values(items: Iterable) -> Iterator:
+    """Yield what dicts and lists hold, but no modules and none of their methods."""
+    for item in items:
+        if isinstance(item, (dict, list, tuple)):
+            yield from _values(item.values() if isinstance(item, dict) else item)
+        elif not isinstance(item, (nn.Module, MethodType)):
+            yield item
+
+
 def answer(model: nn.Module, message: str) -> str:
     """Classify the canvas' message, as canvas.js describes it; return the answer, or the error."""
     number = None
@@ -53,7 +75,7 @@ def answer(model: nn.Module, message: str) -> str:
         points = np.array([point for stroke in strokes for point in stroke], dtype=float)
         if not (points.shape[1:] in [(), (2,)] and (np.abs(points) <= 10 * SIZE).all()):
             raise ValueError(f"A stroke is a list of points [x, y] between 0 and {SIZE}")
-        own = copy.deepcopy(model)  # the model itself may be trained meanwhile, in another thread
+        own = _twin(model)  # the model itself may be trained meanwhile, in another thread
         predictions = [
             {
                 "digit": prediction.digit,

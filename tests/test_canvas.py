@@ -2,9 +2,11 @@
 
 import base64
 import json
+import threading
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import mnist_helpers as mnist
@@ -48,6 +50,11 @@ def test_a_single_point_is_a_dot():
     assert ink.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.1)
 
 
+def test_a_point_that_is_repeated_changes_nothing():
+    repeated = [[50, 60]] * 3 + [[90, 60]] * 2
+    assert (np.asarray(draw([repeated])) == np.asarray(draw([[[50, 60], [90, 60]]]))).all()
+
+
 def test_the_answer_is_that_of_predict_digits():
     (prediction,) = mnist.predict_digits(InkCounter(), draw([LEFT]))
     (told,) = ask(message(LEFT))["predictions"]
@@ -79,10 +86,34 @@ def test_the_reader_is_told_why_a_network_failed():
     assert told["number"] == 1 and "mat1 and mat2" in told["error"]
 
 
-def test_a_network_in_training_is_left_as_it_is():
-    model = InkCounter().train()
-    ask(message(LEFT), model)
-    assert model.training
+def test_the_answer_is_of_evaluation_mode_while_the_network_itself_stays_in_training():
+    modes = []
+
+    class Network(InkCounter):
+        def forward(self, images):
+            modes.append((self.training, model.training))
+            return super().forward(images)
+
+    model = Network().train()  # JupyterLab lets the canvas answer while a cell still trains it
+    assert "predictions" in ask(message(LEFT), model)
+    assert modes == [(False, True)]
+
+
+def test_a_network_may_hold_what_cannot_be_copied():
+    model = InkCounter()
+    model.lock = threading.Lock()
+    model.activations = [torch.ones(3, requires_grad=True) * 2]
+    model.last = model.activations[0] + 1
+    assert ask(message(LEFT), model) == ask(message(LEFT))
+
+
+def test_a_change_of_the_weights_shows_in_the_next_answer():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    model[1].weight.data.zero_()
+    for digit in (3, 8):
+        model[1].bias.data = 9.0 * nn.functional.one_hot(torch.tensor(digit), 10)
+        (prediction,) = ask(message(LEFT), model)["predictions"]
+        assert int(np.argmax(prediction["probabilities"])) == digit
 
 
 def test_the_canvas_answers_what_the_page_sends(canvas):

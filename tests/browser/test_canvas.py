@@ -1,6 +1,7 @@
 """The canvas in a real JupyterLab, drawn on with mouse and finger: two minutes."""
 
 import json
+import re
 import statistics
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from ..conftest import ROOT
 from .conftest import SCREENSHOTS
 
-GALLERY = json.loads((ROOT / "mnist_helpers" / "gallery.json").read_text(encoding="utf-8"))
+PEN_DIGITS = json.loads((ROOT / "research" / "pen_digits.json").read_text(encoding="utf-8"))
+STROKES = {(d["writer"], d["label"]): d["strokes"] for d in PEN_DIGITS["drawings"]}
 
 
 def write(digit: int, left: float, top: float, height: float) -> list[np.ndarray]:
-    """Return strokes of the gallery's digit, placed on a canvas whose width and height are 1."""
-    strokes = [np.array(stroke, dtype=float) for stroke in GALLERY[digit]["strokes"]]
+    """Return one person's strokes of a digit, placed on a canvas whose width and height are 1."""
+    strokes = [np.array(stroke, dtype=float) for stroke in STROKES["UPV_W41", str(digit)]]
     points = np.vstack(strokes)
     scale = height / np.ptp(points[:, 1])
     return [(left, top) + scale * (stroke - points.min(axis=0)) for stroke in strokes]
@@ -134,9 +136,9 @@ def test_an_empty_canvas_and_a_scribble_are_no_digit(canvas):
 
 
 def test_undo_takes_back_the_last_stroke(canvas):
-    canvas.draw(large(4)[:1])
+    canvas.draw(large(7)[:1])
     first = canvas.path()
-    canvas.draw(large(4)[1:])
+    canvas.draw(large(7)[1:])
     assert canvas.path() != first
     canvas.press("Undo")
     assert canvas.path() == first
@@ -219,3 +221,20 @@ def test_on_a_phone_it_fits_the_page_of_notebook_7(page, lab):
     box = canvas.root.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     assert canvas.root.evaluate("(root) => root.scrollWidth <= root.clientWidth")
+
+
+def test_after_a_restart_of_python_the_canvas_says_to_run_the_cells_again(page, lab):
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.goto(f"{lab.address()}lab/tree/canvas.ipynb?token={lab.token}")
+    page.locator(".mnist-canvas").wait_for(state="attached", timeout=30_000)
+    canvas = Canvas(page)
+    told = canvas.root.get_by_text("Python was restarted: run the cells again")
+    assert canvas.answer() == "No digit yet" and not told.is_visible()
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()  # and its keys
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    told.wait_for(timeout=30_000)
+    canvas.draw(large(5))
+    canvas.page.wait_for_timeout(1_000)
+    assert told.is_visible() and not canvas.root.get_by_text("Python is busy").is_visible()
+    canvas.screenshot("restarted")
