@@ -1,9 +1,17 @@
 """What the notebook MNISTModelTraining.ipynb imports; any PyTorch classifier goes through it."""
 
+import os
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036
     raise ImportError("mnist_helpers needs Python 3.11 or newer: choose another kernel.")
+
+if sys.platform == "linux":
+    # PyTorch's wheels have GNU OpenMP there, which reads this as it loads: for how many rounds a
+    # thread that waits keeps its core busy, by default 300,000. Beside another program, the thread
+    # that it waits for then gets no turn, and a training takes some 12 times as long. Those for
+    # macOS and Windows have LLVM's or Intel's OpenMP, which don't read it.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # ruff: noqa: E402
 from .canvas import DrawingCanvas, gallery

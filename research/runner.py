@@ -1,16 +1,22 @@
 """How scripts fill their tables: what is missing is run, and a row is on disk once it is known."""
 
+import argparse
 import csv
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
+
+from mnist_helpers import load
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "research" / "results"
@@ -97,7 +103,8 @@ def run_missing(
     processes: int = 1,
 ) -> None:
     """Append a row for each trial that has none yet: the trial's own values, what `function`
-    returns when it is called with them (`columns`), commit and machine.
+    returns when it is called with them (`columns`, or what it knows better of MACHINE), commit and
+    machine.
 
     Trials run in as many processes, or in joblib's present backend. One that fails costs no other
     its row; at the end, an ExceptionGroup holds all failures. After Ctrl-C the same call goes on.
@@ -124,6 +131,61 @@ def run_missing(
 
 def _try(function: Callable[..., dict], trial: dict) -> dict | Exception:
     try:
-        return {**trial, **function(**trial), **describe_machine()}
+        result = function(**trial)  # which may change the number of threads
+        return {**trial, **describe_machine(), **result}
     except Exception as error:
         return error
+
+
+def make_parser(script: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options --output and --data."""
+    parser = argparse.ArgumentParser(prog=f"python -m research.{script}", description=description)
+    parser.add_argument("--output", type=Path, default=RESULTS / f"{script}.csv")
+    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
+    return parser
+
+
+def parse_study(
+    script: str, description: str, recipes: dict, arguments: list[str] | None
+) -> argparse.Namespace:
+    """Return the options of a script that trains recipes."""
+    parser = make_parser(script, description)
+    parser.add_argument(
+        "--processes", type=int, default=cpu_count(), help="with one thread each; default: all"
+    )
+    parser.add_argument("--dask", metavar="ADDRESS", help="run there, as tcp://scheduler:8786")
+    parser.add_argument(
+        "--recipes", nargs="+", choices=recipes, default=list(recipes), metavar="RECIPE",
+        help=f"some of: {'; '.join(recipes)}",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def run_study(
+    options: argparse.Namespace, recipes: dict, function: Callable[..., dict], columns: list[str]
+) -> None:
+    """Train the recipes that `options` name, each from its seeds, lower seeds first.
+
+    `function` takes recipe, version, seed and data_root. Ctrl-C ends the program.
+    """
+    load(options.data)  # fetches the files
+    trials = [
+        {"recipe": name, "version": recipes[name].version, "seed": seed}
+        for seed in range(max(recipe.seeds for recipe in recipes.values()))
+        for name in options.recipes
+        if seed < recipes[name].seeds
+    ]
+    function = partial(function, data_root=str(Path(options.data).absolute()))
+    with ExitStack() as stack:
+        processes = options.processes
+        if options.dask:
+            from distributed import Client  # not needed, nor installed, on a single machine
+
+            stack.enter_context(Client(options.dask))
+            stack.enter_context(parallel_config("dask"))
+            processes = -1  # all that the cluster has
+        try:
+            run_missing(options.output, trials, function, columns, processes)
+        except KeyboardInterrupt:
+            print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
+            sys.exit(130)

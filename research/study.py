@@ -4,33 +4,15 @@ results/study.csv, and sum them up in mnist_helpers/study.csv, which the lesson 
 A row is written as soon as it is known. Ctrl-C stops everything; the same command then goes on.
 """
 
-import argparse
-import os
-import sys
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from joblib import parallel_config
 from scipy import stats
 
-from mnist_helpers import load
 from research.recipes import COLUMNS, LADDER, RECIPES, run_trial
-from research.runner import RESULTS, ROOT, run_missing
+from research.runner import RESULTS, ROOT, parse_study, run_study
 
 SUMMARY = ROOT / "mnist_helpers" / "study.csv"
-
-
-def all_trials(recipes: list[str]) -> list[dict]:
-    """Return what identifies each training, lower seeds first."""
-    most = max(RECIPES[name].seeds for name in recipes)
-    return [
-        {"recipe": name, "version": RECIPES[name].version, "seed": seed}
-        for seed in range(most)
-        for name in recipes
-        if seed < RECIPES[name].seeds
-    ]
 
 
 def read(path: Path = RESULTS / "study.csv") -> pd.DataFrame:
@@ -58,36 +40,12 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m research.study", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULTS / "study.csv")
-    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
-    parser.add_argument(
-        "--processes", type=int, default=os.cpu_count(), help="with one thread each; default: all"
-    )
-    parser.add_argument("--dask", metavar="ADDRESS", help="run there, as tcp://scheduler:8786")
-    parser.add_argument(
-        "--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="RECIPE",
-        help=f"some of: {'; '.join(RECIPES)}",
-    )  # fmt: skip
-    options = parser.parse_args(arguments)
-    load(options.data)  # fetches the files
-    run = partial(run_trial, data_root=str(Path(options.data).absolute()))
-    with ExitStack() as stack:
-        processes = options.processes
-        if options.dask:
-            from distributed import Client  # not needed, nor installed, on a single machine
-
-            stack.enter_context(Client(options.dask))
-            stack.enter_context(parallel_config("dask"))
-            processes = -1  # all that the cluster has
-        try:
-            run_missing(options.output, all_trials(options.recipes), run, COLUMNS, processes)
-        except KeyboardInterrupt:
-            print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
-            sys.exit(130)
-        finally:
-            if options.output == RESULTS / "study.csv":
-                summarise(read()).to_csv(SUMMARY, lineterminator="\n")
+    options = parse_study("study", __doc__, RECIPES, arguments)
+    try:
+        run_study(options, RECIPES, run_trial, COLUMNS)
+    finally:
+        if options.output == RESULTS / "study.csv":
+            summarise(read()).to_csv(SUMMARY, lineterminator="\n")
 
 
 if __name__ == "__main__":

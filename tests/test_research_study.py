@@ -18,7 +18,8 @@ from joblib import parallel_config
 from scipy import stats
 from sklearn.neighbors import NearestCentroid
 
-from research import study
+from mnist_helpers import evaluate
+from research import robustness, study
 from research.recipes import LADDER, RECIPES, Recipe, hidden_layer, linear
 from research.runner import RESULTS, Table, run_missing
 
@@ -130,6 +131,7 @@ def small(monkeypatch, splits, one_thread):
     }
     for module in ("study", "recipes"):
         monkeypatch.setattr(f"research.{module}.RECIPES", recipes)
+    for module in ("runner", "recipes"):
         monkeypatch.setattr(f"research.{module}.load", lambda root: splits)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # and back, afterwards
     return lambda output: study.main(["--output", str(output), "--processes", "1"])
@@ -210,3 +212,42 @@ def test_the_table_in_the_package_is_the_summary_of_the_studys_rows(tmp_path):
     study.summarise(study.read(RESULTS / "study.csv")).to_csv(tmp_path / "summary.csv")
     summary, shipped = map(pd.read_csv, (tmp_path / "summary.csv", study.SUMMARY))
     pd.testing.assert_frame_equal(summary, shipped)
+
+
+# Robustness
+
+
+def test_robustness_run_again_adds_no_row_and_clean_images_are_the_test_images(
+    splits, one_thread, monkeypatch, tmp_path
+):
+    tiny = Recipe(linear, epochs=1, images=300, held_out=50, seeds=2)
+    monkeypatch.setattr(robustness, "RECIPES", {"linear": tiny})
+    for module in ("runner", "robustness"):
+        monkeypatch.setattr(f"research.{module}.load", lambda root: splits)
+    arguments = ["--output", str(tmp_path / "robustness.csv"), "--processes", "1"]
+    robustness.main(arguments)
+    before = (tmp_path / "robustness.csv").read_bytes()
+    robustness.main(arguments)
+    assert (tmp_path / "robustness.csv").read_bytes() == before
+    rows = pd.read_csv(tmp_path / "robustness.csv").set_index("seed")
+    accuracy = evaluate(tiny.train(1, splits)[0], splits.test).accuracy
+    assert len(rows) == 2 and rows.loc[1, "clean 0"] == pytest.approx(100 * accuracy)
+
+
+@pytest.mark.parametrize("name", robustness.MEASURED)
+def test_a_damage_changes_images_in_the_same_way_each_time(name, splits):
+    images = splits.test.tensors[0]
+    damaged = robustness.damage(name, images)
+    assert damaged.shape == images.shape and damaged.dtype == torch.uint8
+    assert torch.equal(damaged, robustness.damage(name, images))
+    assert torch.equal(damaged, images) == (name == "clean 0")
+
+
+def test_half_of_each_batch_is_damaged_in_training(splits):
+    torch.manual_seed(0)
+    images = splits.training.tensors[0][:96] / 255
+    changed = robustness.augment_and_damage(images, strength=0)  # which moves none
+    apart = (changed - images).abs().amax(dim=(1, 2, 3))
+    assert (apart[:48] > 0.05).float().mean() > 0.9  # but for the faintest
+    assert (apart[48:] < 0.01).all()
+    assert changed.min() >= 0 and changed.max() <= 1
