@@ -17,6 +17,7 @@ if sys.platform == "linux":
 from .canvas import DrawingCanvas, gallery
 from .data import MNIST, DataError, fetch, load
 from .evaluation import Evaluation, evaluate, predict_logits, predict_proba, study
-from .model import DigitClassifier, LocalNormalise
-from .own_digits import Box, PictureError, Prediction, find_digits, predict_digits, to_mnist
+from .model import DigitClassifier, LocalNormalise, pretrained
+from .own_digits import Box, Prediction, predict_digits, to_mnist
+from .pictures import PictureError
 from .training import augment, has_bfloat16, train, train_epoch

@@ -1,29 +1,29 @@
-"""Digits that people wrote themselves: from a picture to MNIST's format, and to an answer.
+"""Digits that people wrote themselves: where they are on a picture, and which they are."""
 
-The way: open_picture, find_ink (which removes the paper), threshold, group, normalise.
-
-python -m mnist_helpers.own_digits photo.jpg [--model models/mnist.pt] [--show OUT.png]"""
-
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from scipy import ndimage
-from skimage import morphology
+from scipy.sparse.csgraph import connected_components
+from skimage import filters, measure
 from torch import nn
 
 from .detector import is_digit
 from .evaluation import predict_proba
-from .model import DigitClassifier
-from .pictures import PictureError, find_ink, open_picture, resize
-from .segments import Box, group, threshold
+from .pictures import PictureError, normalise, open_picture, remove_paper
 
-WORKING_SIZE = 160  # pixels of the digit's longer side while its strokes are worked on
-BOX_SIZE = 20  # and in MNIST's format
-THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
+MOST_MARKS = 1000  # on one picture; where more is found, it is a pattern or noise
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of the picture as displayed; right and bottom are just outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,155 +35,184 @@ class Prediction:
     box: Box
     image: torch.Tensor  # uint8 [28, 28], what the network was given
 
-
-class Page:
-    """A picture, the ink on it, and which ink belongs to which digit."""
-
-    def __init__(self, picture: object):
-        self.colours, scale = open_picture(picture)
-        self.contrast = find_ink(self.colours)
-        ink, mask = threshold(self.contrast)
-        labels, boxes = group(mask)
-        self.ink = np.where(labels > 0, ink, 0)
-        self.boxes = [Box(*(round(side / scale) for side in box)) for box in boxes]
-        self.images = [normalise(np.where(labels == i + 1, ink, 0)) for i in range(len(boxes))]
+    def __str__(self) -> str:
+        if self.digit is None:
+            return "?"
+        return f"{self.digit} ({100 * float(self.probabilities[self.digit]):.1f} %)"
 
 
 def to_mnist(picture: object) -> torch.Tensor:
     """Return a picture of one digit as MNIST's own were made: uint8 [28, 28], 255 = ink.
 
-    `picture` is a path, a PIL image, or an array or tensor [H, W], [H, W, 3] or [H, W, 4] of any
-    size and range, dark on light or light on dark. As in LeCun et al. 1998 (section III.A), the ink
-    is scaled into 20 x 20 pixels, with its aspect kept and grey edges, and its centre of mass is
-    placed in the middle. Thin strokes are thickened first. Raises PictureError if it can't be
-    opened or shows no ink.
+    `picture` is what `open_picture` takes, dark on light or light on dark. As in LeCun et al. 1998
+    (section III.A), the ink is scaled into 20 x 20 pixels, with its aspect kept and grey edges, and
+    its centre of mass is placed in the middle. Thin strokes are thickened first. Raises
+    PictureError if it can't be opened or shows no ink.
     """
-    return torch.from_numpy(stages(picture)["28 x 28"])
-
-
-def stages(picture: object) -> dict[str, np.ndarray]:
-    """Return what `to_mnist` makes of a picture, step by step, as arrays [H, W] by name.
-
-    Raises PictureError as `to_mnist` does.
-    """
-    page = Page(picture)
-    if not page.boxes:
+    ink, labels, _ = find_digits(picture)
+    if not labels.any():
         raise PictureError("There is no ink on the picture that could be a digit.")
-    return {
-        "as brought": page.colours.mean(axis=2),
-        "local paper removed": page.contrast,
-        "ink": page.ink,
-        "28 x 28": normalise(page.ink).numpy(),
-    }
-
-
-def find_digits(picture: object) -> list[Box]:
-    """Return the boxes of the digits on a picture, line by line, each from left to right; none
-    where there is no ink. Digits that touch are one box. Raises PictureError if it can't be opened.
-    """
-    return Page(picture).boxes
+    return normalise(np.where(labels, ink, 0))
 
 
 def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     """Classify all digits on a picture, line by line, each from left to right.
 
     `model` is any network from float [N, 1, 28, 28] to logits [N, 10]; it is left in evaluation
-    mode. A picture without ink gives no prediction. Raises PictureError if it can't be opened.
+    mode. `picture` is what `open_picture` takes. Digits that touch are found as one. A picture
+    without ink gives no prediction. Raises PictureError if it can't be opened.
     """
-    page = Page(picture)
-    if not page.boxes:
+    ink, labels, boxes = find_digits(picture)
+    if not boxes:
         return []
-    images = torch.stack(page.images)
+    images = torch.stack(
+        [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
+    )
     rows = predict_proba(model, images)
     digits = [
-        int(row.argmax()) if yes else None for row, yes in zip(rows, is_digit(images), strict=True)
+        row.argmax().item() if yes else None
+        for row, yes in zip(rows, is_digit(images), strict=True)
     ]
-    return [Prediction(*each) for each in zip(digits, rows, page.boxes, images, strict=True)]
+    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
 
 
-def normalise(ink: np.ndarray) -> torch.Tensor:
-    """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
-    ink = _scale_to(np.pad(_crop(ink, 0.2), 1), WORKING_SIZE)
-    core = morphology.skeletonize(ink > 0.5)
-    to_paper = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
-    width = 2 * np.median(to_paper[core]) if core.any() else 1
-    grow = round((THINNEST * WORKING_SIZE / BOX_SIZE - width) / 2)
-    if grow > 0:
-        disc = np.hypot(*np.ogrid[-grow : grow + 1, -grow : grow + 1]) <= grow
-        ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=disc)
-    ink = _scale_to(_crop(ink, 0.2), BOX_SIZE)
-    image = np.zeros((28, 28), np.uint8)
-    # MNIST's own centres of mass are at row and column 14, counted from 0.
-    middles = zip(ndimage.center_of_mass(ink), ink.shape, strict=True)
-    top, left = (int(np.clip(round(14 - middle), 0, 28 - side)) for middle, side in middles)
-    image[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink)
-    return torch.from_numpy(image)
+def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
+    """Return how much ink there is, in [0, 1], to which digit it belongs (0 = to none, 1 = to the
+    first, ...), [H, W] each, and the digits' boxes, line by line, each from left to right.
 
-
-def _crop(ink: np.ndarray, least: float) -> np.ndarray:
-    rows, columns = np.nonzero(ink > min(least, ink.max() / 2))
-    return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-
-
-def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(ink.shape)
-    return np.clip(resize(ink, *(max(1, round(scale * length)) for length in ink.shape)), 0, 1)
-
-
-def _load_classifier(path: Path) -> nn.Module:
-    """Return the lesson's network with the weights that it saved. Raises ValueError if it can't."""
-    model = DigitClassifier()
-    try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise ValueError(
-            f"There is no network at '{path}': run the lesson, which saves one, or name its file "
-            "by --model."
-        ) from None
-    except Exception as error:  # a damaged file can fail anywhere
-        # PyTorch's own words for a file of another kind advise to execute what it holds.
-        is_clear = isinstance(error, (OSError, RuntimeError))
-        reason = error if is_clear else "it holds something else."
-        raise ValueError(
-            f"'{path}' must hold the weights of the lesson's DigitClassifier, as "
-            f"torch.save(model.state_dict(), ...) writes them, but: {reason}"
-        ) from error
-    return model
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m mnist_helpers.own_digits", description="Classify the digits on a picture."
-    )
-    parser.add_argument("picture")
-    parser.add_argument(
-        "--model", type=Path, default="models/mnist.pt", help="the weights that the lesson saved"
-    )
-    parser.add_argument("--show", metavar="OUT.png", help="write the picture with boxes there")
-    options = parser.parse_args(arguments)
-    try:
-        predictions = predict_digits(_load_classifier(options.model), options.picture)
-        if options.show:
-            _show(options.picture, predictions).save(options.show)
-    except (OSError, ValueError) as error:  # a PictureError is a ValueError
-        parser.exit(1, f"{error}\n")
-    for prediction in predictions:
-        share = f"{100 * float(prediction.probabilities.max()):.1f} %"
-        print("no digit" if prediction.digit is None else f"{prediction.digit}  {share}")
-    if not predictions:
-        print("no digit")
-
-
-def _show(picture: object, predictions: list[Prediction]) -> Image.Image:
+    Specks, edges and long lines are dropped, and the parts of broken digits joined. Raises
+    PictureError if the picture can't be opened or shows too many marks.
+    """
     colours, scale = open_picture(picture)
-    shown = Image.fromarray(np.uint8(255 * np.clip(colours, 0, 1)))
-    brush = ImageDraw.Draw(shown)
-    for prediction in predictions:
-        box = [side * scale for side in prediction.box]
-        brush.rectangle(box, outline="red", width=2)
-        brush.text(box[:2], "?" if prediction.digit is None else str(prediction.digit), fill="red")
-    return shown
+    ink, mask = threshold(remove_paper(colours))
+    parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
+    large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
+    if len(large) > MOST_MARKS:
+        raise PictureError(
+            f"There are {len(large):,} separate marks on the picture, more than a page of digits "
+            "has. If it isn't a pattern or noise, please cut it into parts."
+        )
+    if len(large) == 0:
+        return ink, parts, []
+    boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
+    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
+    while True:
+        count, joined = connected_components(_belong(boxes, stroke, usual))
+        if count == len(boxes):
+            break
+        owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
+        boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
+    least = 0.5 * _usual(boxes, np.bincount(owners, areas))  # commas are smaller
+    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
+    number_of = np.zeros(count, int)
+    number_of[order] = np.arange(1, len(order) + 1)
+    label_of = np.zeros(parts.max() + 1, int)
+    label_of[large + 1] = number_of[owners]
+    labels = ndimage.grey_dilation(label_of[parts], (3, 3))  # with the strokes' soft edge
+    return ink, labels, [Box(*np.round(boxes[i] / scale).astype(int).tolist()) for i in order]
 
 
-if __name__ == "__main__":
-    main()
+def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much ink there is, in [0, 1], and where there is some, bool, [H, W] each.
+
+    Faint pixels count where they are connected to dark ones: soft edges do, ruled lines and print
+    from the other side don't. Where nothing stands out from the paper's noise, there is no ink.
+    """
+    brightest = np.sort(contrast, axis=None)
+    top = brightest[-min(50, 1 + contrast.size // 1000)]  # a hairline has few pixels
+    dark = contrast > filters.threshold_otsu(np.clip(contrast, None, top))  # Otsu 1979
+    paper = np.median(contrast[~dark])
+    noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
+    full = np.percentile(contrast[dark], 75) - paper if dark.any() else 0
+    if full < max(0.02, 4 * noise):
+        return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
+    # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
+    full = max(full, 0.75 * (top - paper))
+    contrast = contrast - paper
+    mask = filters.apply_hysteresis_threshold(contrast, max(0.3 * full, 3 * noise), 0.55 * full)
+    return np.clip(contrast / full, 0, 1), mask
+
+
+def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels of what is connected, also by corners, and boxes [N, 4] and areas [N]."""
+    parts = measure.label(mask)
+    found = measure.regionprops_table(parts, properties=("bbox", "area"))
+    return parts, np.stack([found[f"bbox-{i}"] for i in (1, 0, 3, 2)], axis=1), found["area"]
+
+
+def _without_edges(mask: np.ndarray) -> np.ndarray:
+    """Remove what runs along the picture's border, such as the table's edge, unless there is
+    nothing else, or the ink reaches all four borders: then the picture is cut tight to it."""
+    parts, boxes, _ = _parts(mask)
+    border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
+    along = np.bincount(border, minlength=len(boxes) + 1)[1:]
+    is_edge = along > 0.5 * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    near = 1 + np.array(mask.shape) // 30
+    sides = mask[: near[0]], mask[-near[0] :], mask[:, : near[1]], mask[:, -near[1] :]
+    if is_edge.all() or all(side.any() for side in sides):
+        return mask
+    return mask & ~np.append(False, is_edge)[parts]
+
+
+def _without_lines(mask: np.ndarray) -> np.ndarray:
+    """Take straight lines out of what is too wide to be one digit: the line under a number, the
+    frame of a table's cell."""
+    parts, boxes, _ = _parts(mask)
+    lines = np.zeros_like(mask)
+    for number, (left, top, right, bottom) in enumerate(boxes, 1):
+        height, width = bottom - top, right - left
+        is_wide = width >= 1.5 * height
+        if is_wide or width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]:
+            part = parts[top:bottom, left:right] == number
+            part = ndimage.binary_dilation(part, np.ones((round(_stroke(mask)), 1)))  # for slant
+            line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
+            lines[top:bottom, left:right] |= line
+    return mask & ~lines
+
+
+def _stroke(mask: np.ndarray) -> float:
+    """Return the usual width of a stroke in pixels, where there is ink [H, W]."""
+    to_paper = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return 2 * np.percentile(to_paper[mask], 90)
+
+
+def _sizes(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+
+
+def _usual(boxes: np.ndarray, areas: np.ndarray) -> float:
+    """Return the size at which half of the ink is in larger marks, and half in smaller ones."""
+    sizes = _sizes(boxes)
+    order = np.argsort(sizes)
+    return sizes[order[np.searchsorted(areas[order].cumsum(), areas.sum() / 2)]]
+
+
+def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
+    """Say which marks are parts of one digit, bool [N, N]: a fragment and what is near, above or
+    below it, dots near each other, or two large parts one above the other, nearly touching."""
+    starts, stops = boxes[:, :2], boxes[:, 2:]
+    # How far they are apart, across and down [N, N, 2]; below 0 they overlap by so much.
+    apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
+    distance = np.hypot(*np.moveaxis(np.maximum(apart, 0), 2, 0))
+    sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
+    smaller, larger = np.minimum.outer(sizes, sizes), np.maximum.outer(sizes, sizes)
+    is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
+    is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
+    fragment_belongs = is_near & (is_above | (larger < 4 * stroke))
+    return fragment_belongs & (smaller < max(4 * stroke, 0.75 * usual))
+
+
+def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
+    """Return the indices of the boxes line by line, each from left to right. A box goes on with
+    the line whose last box it overlaps most, up and down: lines may be slanted."""
+    lines = []
+    for i in sorted(kept, key=lambda i: boxes[i, 0]):
+        lasts = boxes[[line[-1] for line in lines] or slice(0)]
+        overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
+        share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
+        if share.max(initial=0) > 0.3:
+            lines[share.argmax()].append(i)
+        else:
+            lines.append([i])
+    lines.sort(key=lambda line: boxes[line][:, [1, 3]].mean())
+    return [i for line in lines for i in line]

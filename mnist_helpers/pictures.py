@@ -1,18 +1,21 @@
-"""A picture of handwriting, as people bring it, becomes a map of its ink."""
+"""Pictures of handwriting: opening what people bring, removing the paper, and MNIST's format."""
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
-from skimage import filters
+from skimage import morphology
 
 MAX_PIXELS = 64_000_000  # more is refused before it is unpacked
-TOO_LARGE = f"The picture has more than {MAX_PIXELS:,} pixels; please shrink it."
-EMPTY = "The picture has no pixels."
 LARGEST_SIDE = 1000  # larger pictures are shrunk: no stroke needs more pixels
-WINDOW = 0.3  # of the longer side: no stroke is thicker, and paper differs little over it
+WINDOW = 0.4  # of the longer side: no stroke is thicker, and paper differs little over it
+WORKING_SIZE = 160  # pixels of a digit's longer side while its strokes are worked on
+BOX_SIZE = 20  # and in MNIST's format
+THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
 
 
 class PictureError(ValueError):
@@ -23,74 +26,74 @@ def open_picture(picture: object) -> tuple[np.ndarray, float]:
     """Return a picture as it is displayed, float32 [H, W, 3] in [0, 1], and by how much it was
     shrunk so as to be at most 1,000 pixels wide and high.
 
-    `picture` is a path, a PIL image or an array or tensor [H, W], [H, W, 1], [H, W, 3] or
-    [H, W, 4]. What is transparent shows paper. Raises PictureError.
+    `picture` is a path, an open file or its bytes, a PIL image, or an array or tensor [H, W],
+    [H, W, C] or [C, H, W] of 1, 3 or 4 channels and any range. What is transparent shows paper.
+    Raises PictureError.
     """
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        picture = io.BytesIO(picture)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of much that it then reads all the same
-            if isinstance(picture, (str, Path)):
+            if isinstance(picture, Image.Image):
+                values, side = _unpack(picture)
+            elif isinstance(picture, (str, Path)) or hasattr(picture, "read"):
                 with Image.open(picture) as image:
-                    side, values = max(image.size), _unpack(image)
-            elif isinstance(picture, Image.Image):
-                side, values = max(picture.size), _unpack(picture)
+                    values, side = _unpack(image)
             else:
                 values = np.asarray(picture)
-                side = max(values.shape, default=0)
+                if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
+                    values = np.moveaxis(values, 0, 2)
+                side = max(values.shape[:2], default=0)
     except PictureError:
         raise
-    except FileNotFoundError:
-        raise PictureError(f"There is no file {str(picture)!r}.") from None
-    except Image.DecompressionBombError:
-        raise PictureError(TOO_LARGE) from None
+    except UnidentifiedImageError:
+        raise PictureError(
+            "This is no picture that can be read here: save it as JPEG or PNG, also if it is in a "
+            "phone's HEIC."
+        ) from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         raise PictureError(f"This cannot be read as a picture: {error}") from error
     colours = _in_colour(values)
     return colours, max(colours.shape) / side
 
 
-def _unpack(image: Image.Image) -> np.ndarray:
-    """Return the first frame's values, turned upright, at most about twice LARGEST_SIDE long."""
+def _unpack(image: Image.Image) -> tuple[np.ndarray, int]:
+    """Return the first frame's values, upright and shrunk, and its longer side before that."""
     if image.width * image.height > MAX_PIXELS:
-        raise PictureError(TOO_LARGE)
-    if 0 in image.size:
-        raise PictureError(EMPTY)
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        image = Image.fromarray(np.asarray(image, dtype=np.float32))
-    else:
-        image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
-        if image.mode not in {"L", "RGB", "RGBA"}:
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    factor = max(image.size) // LARGEST_SIDE
-    if factor > 1:
-        image = image.reduce(factor)
-    return np.asarray(ImageOps.exif_transpose(image))
+        raise PictureError(f"The picture has more than {MAX_PIXELS:,} pixels; please shrink it.")
+    side = max(image.size)
+    image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
+    image = ImageOps.exif_transpose(image)  # a copy
+    if image.mode.startswith("I"):  # 16 or 32 bits
+        image = image.convert("I").convert("F")
+    elif image.mode not in {"L", "RGB", "RGBA", "F"}:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if side > LARGEST_SIDE:
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return np.asarray(image), side
 
 
 def _in_colour(values: np.ndarray) -> np.ndarray:
     """Return values of any range and type as float32 [H, W, 3] in [0, 1]."""
-    if values.ndim == 2:
-        values = values[:, :, None]
+    values = values[:, :, None] if values.ndim == 2 else values
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.dtype.kind not in "buif":
         raise PictureError(
-            "A picture must be a path, an image, or numbers of the shape [H, W], [H, W, 3] or "
-            f"[H, W, 4], but this is {values.dtype} {list(values.shape)}."
+            "A picture must be a path, a file, an image, or numbers of the shape [H, W], [H, W, 3] "
+            f"or [H, W, 4], but this is {values.dtype} {list(values.shape)}."
         )
     if values.size == 0:
-        raise PictureError(EMPTY)
-    if values.shape[0] * values.shape[1] > MAX_PIXELS:
-        raise PictureError(TOO_LARGE)
-    is_byte = values.dtype == np.uint8
-    scale = min(LARGEST_SIDE / max(values.shape[:2]), 1)
-    size = [max(1, round(scale * length)) for length in values.shape[:2]]
-    channels = [resize(channel, *size) for channel in np.moveaxis(values, 2, 0)]
-    values = np.stack(channels, axis=2)
+        raise PictureError("The picture has no pixels.")
+    is_byte = values.dtype == np.uint8 and values.max() > 1  # else it may be a mask of 0 and 1
+    values = _shrink(values, LARGEST_SIDE)
     low, high = (0, 255) if is_byte else (values.min(), values.max())
     if not np.isfinite([low, high]).all():
         raise PictureError("The picture holds values that are infinite or not a number.")
     values = (values - low) / (high - low or 1)
-    if values.shape[2] == 4:
-        values = _on_paper(values[:, :, :3], values[:, :, 3:])
+    if values.shape[2] == 4:  # behind what is transparent lies paper on which the rest can be seen
+        values, alpha = values[:, :, :3], values[:, :, 3:]
+        is_dark = (values * alpha).sum() < 0.5 * 3 * alpha.sum()
+        values = values * alpha + is_dark * (1 - alpha)
     if np.ptp(values) == 0:
         raise PictureError("The picture has the same colour everywhere: nothing is written on it.")
     return np.broadcast_to(values, (*values.shape[:2], 3))
@@ -98,103 +101,75 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
 
 def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resample [H, W], with anti-aliasing."""
-    values = np.asarray(values, dtype=np.float32)
-    if values.shape == (height, width):
-        return values
-    image = Image.fromarray(np.ascontiguousarray(values))
+    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _on_paper(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Put paper behind a picture that is transparent in places."""
-    opaque = alpha[:, :, 0] > 0.5
-    if not opaque.any():
-        return np.ones_like(colours)
-    middle = np.median(colours[opaque], axis=0)
-    if opaque.mean() < 0.5:  # only the ink is opaque: paper is what it can be seen on
-        middle = np.float32(middle.mean() < 0.5)
-    return colours * alpha + middle * (1 - alpha)
+def _shrink(values: np.ndarray, side: int) -> np.ndarray:
+    """Return [H, W, C] so that it is at most so many pixels wide and high."""
+    scale = min(side / max(values.shape[:2]), 1)
+    size = [max(1, round(scale * length)) for length in values.shape[:2]]
+    return np.stack([resize(channel, *size) for channel in np.moveaxis(values, 2, 0)], axis=2)
 
 
-def find_ink(colours: np.ndarray) -> np.ndarray:
+def remove_paper(colours: np.ndarray) -> np.ndarray:
     """Return the ink's contrast against the paper around it, [H, W], of a picture [H, W, 3].
 
-    Contrast is about 0 on paper and above 0 on ink. First, ink is what covers less than
-    paper does: that decides whether it is dark or light. Then the paper is what a grey closing
-    leaves (for dark ink): strokes, which are narrower than its window, vanish, shadows and the
-    table's edge stay.
+    It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
+    ink): strokes, which are narrower than its window, vanish; shadows stay. Whether the ink is dark
+    or light is tried both ways: it is what covers less of the picture, and of its border.
     """
-    grey = _strongest_colour(colours)
-    if _is_light(grey):
+    small = _shrink(colours, 64)
+    # The mixture of red, green and blue in which ink and paper differ most.
+    spread = (small - np.median(small, axis=(0, 1))).reshape(-1, 3)
+    weights = np.linalg.eigh(spread.T @ spread).eigenvectors[:, -1]
+    weights = np.float32(weights * np.sign(weights.sum()))
+    grey = ndimage.gaussian_filter(colours @ weights, max(colours.shape) / 1000, mode="nearest")
+    small = small @ weights
+    if _covered(small + _find_paper(-small)) < _covered(_find_paper(small) - small):
         grey = -grey
-    side = max(grey.shape)
-    grey = ndimage.gaussian_filter(grey, side / 1000, mode="nearest")
-    small = _thumbnail(grey, 128)
-    window = _window(small)
-    paper = ndimage.grey_closing(small, 2 * window + 1, mode="reflect")
-    paper = ndimage.gaussian_filter(paper, window / 4, mode="nearest")
-    contrast = resize(paper, *grey.shape) - grey
-    return contrast - _ruling(contrast) - _ruling(contrast.T).T
+    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0])
+    return resize(paper, *grey.shape) - grey
 
 
-def _ruling(contrast: np.ndarray) -> np.ndarray:
-    """Return the contrast [H, W] of what runs straight across the picture: the lines of ruled or
-    squared paper, fainter than ink, and four at least: a digit has at most three strokes across.
-
-    Half of the pixels along such a line show it, whatever is written on it: hence the median.
-    """
-    rows, columns = np.ogrid[: contrast.shape[0], : contrast.shape[1]]
-
-    def at(slope: float, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        drop = np.round(slope * (columns[:, ::every] - contrast.shape[1] / 2)).astype(int)
-        return (rows + drop) % len(rows), columns[:, ::every]
-
-    few = max(1, contrast.shape[1] // 50)
-    profiles = {
-        slope: np.median(contrast[at(slope, few)], axis=1) for slope in np.linspace(-0.06, 0.06, 25)
-    }
-    slope = max(profiles, key=lambda slope: profiles[slope].std())
-    profile = np.median(contrast[at(slope)], axis=1)
-    is_line = profile > profile.std()
-    if np.count_nonzero(np.diff(is_line)) < 8:  # each line begins and ends
-        return np.zeros_like(contrast)
-    strength = np.median(profile[is_line])
-    if strength > 0.6 * contrast.max():  # as dark as ink
-        return np.zeros_like(contrast)
-    profile[profile > 1.5 * strength] = 0  # a stroke, longer than half the way
-    ruling = np.empty_like(contrast)
-    ruling[at(slope)] = ndimage.maximum_filter(profile, 3)[:, None]  # no line is that straight
-    return ruling
+def _find_paper(grey: np.ndarray) -> np.ndarray:
+    """Return the brightness of the paper under dark ink, [H, W]."""
+    window = max(5, round(WINDOW / 2 * max(grey.shape)))
+    # Beyond the border everything is light, so that a stroke along the border vanishes, too.
+    paper = ndimage.grey_closing(grey, 2 * window + 1, mode="constant", cval=grey.max())
+    return ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 
-def _window(grey: np.ndarray) -> int:
-    return max(2, round(WINDOW / 2 * max(grey.shape)))
+def _covered(contrast: np.ndarray) -> float:
+    """Return how much of a picture, and of its border, is ink where this is the contrast."""
+    ink = np.clip(contrast / max(np.percentile(contrast, 99), 1e-6), 0, 1)
+    return ink.mean() + 2 * np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]).mean()
 
 
-def _thumbnail(grey: np.ndarray, side: int) -> np.ndarray:
-    scale = min(side / max(grey.shape), 1)
-    return resize(grey, *[max(1, round(scale * length)) for length in grey.shape])
+def normalise(ink: np.ndarray) -> torch.Tensor:
+    """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
+    ink = _scale_to(np.pad(_crop(ink), 1), WORKING_SIZE)
+    core = morphology.skeletonize(ink > 0.5)
+    to_paper = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
+    width = 2 * np.median(to_paper[core]) if core.any() else 1
+    grow = round((THINNEST * WORKING_SIZE / BOX_SIZE - width) / 2)
+    if grow > 0:
+        disc = np.hypot(*np.ogrid[-grow : grow + 1, -grow : grow + 1]) <= grow
+        ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=disc)
+    ink = _scale_to(_crop(ink), BOX_SIZE)
+    image = np.zeros((28, 28), np.uint8)
+    # MNIST's own centres of mass are at row and column 14, counted from 0.
+    middles = zip(ndimage.center_of_mass(ink), ink.shape, strict=True)
+    top, left = (int(np.clip(round(14 - middle), 0, 28 - side)) for middle, side in middles)
+    image[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink)
+    return torch.from_numpy(image)
 
 
-def _strongest_colour(colours: np.ndarray) -> np.ndarray:
-    """Return the mixture of red, green and blue [H, W] in which ink and paper differ most."""
-    thumbnail = np.stack([_thumbnail(colours[:, :, i], 64) for i in range(3)], axis=2)
-    spread = (thumbnail - np.median(thumbnail, axis=(0, 1))).reshape(-1, 3)
-    _, vectors = np.linalg.eigh(spread.T @ spread)
-    weights = vectors[:, -1]
-    if weights.sum() < 0:
-        weights = -weights
-    return colours @ weights.astype(np.float32)
+def _crop(ink: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(ink > min(0.2, ink.max() / 2))
+    return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
-def _is_light(grey: np.ndarray) -> bool:
-    """Say whether the ink is lighter than the paper."""
-    small = _thumbnail(grey, 48)
-    small = small - ndimage.median_filter(small, 4 * _window(small) + 1, mode="reflect")
-    deviation = small.std()
-    if deviation < 1e-6:
-        return False
-    skewness = np.mean(small**3) / deviation**3
-    light = small > filters.threshold_otsu(small)
-    border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    return skewness + 6 * (0.5 - border.mean()) > 0
+def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(ink.shape)
+    return np.clip(resize(ink, *(max(1, round(scale * length)) for length in ink.shape)), 0, 1)

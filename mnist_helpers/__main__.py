@@ -1,0 +1,72 @@
+"""Classify the digits on pictures: python -m mnist_helpers photo.jpg more.png"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import nn
+
+from .model import pretrained
+from .own_digits import Prediction, predict_digits
+from .pictures import PictureError, open_picture
+
+
+def _load(path: str) -> nn.Module:
+    """Return the network that torch.export saved at this path. Raises ValueError if it can't."""
+    try:
+        network = torch.export.load(path).module()
+    except Exception as error:  # a damaged file can fail anywhere
+        found = "no such file" if isinstance(error, FileNotFoundError) else "something else"
+        raise ValueError(
+            f"'{path}' must hold a network as torch.export.save writes it, and the lesson into "
+            f"models/mnist.pt2, but there is {found}."
+        ) from error
+    network.eval = lambda: network  # it knows no training
+    return network
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mnist_helpers", description="Classify the digits on pictures."
+    )
+    parser.add_argument("pictures", nargs="+", metavar="picture")
+    parser.add_argument("--model", metavar="FILE", help="such as models/mnist.pt2 of the lesson")
+    parser.add_argument("--show", metavar="FOLDER", type=Path, help="write them there with boxes")
+    options = parser.parse_args(arguments)
+    failed = False
+    try:
+        model = _load(options.model) if options.model else pretrained()
+        if options.show:
+            options.show.mkdir(parents=True, exist_ok=True)
+        for number, picture in enumerate(options.pictures, 1):
+            try:
+                predictions = predict_digits(model, picture)
+            except PictureError as error:
+                print(f"{picture}: {error}", file=sys.stderr)
+                failed = True
+                continue
+            print(f"{picture}: {'  '.join(map(str, predictions)) or 'no digit'}")
+            if options.show:
+                name = f"{number:03d}-{Path(picture).stem}.png"  # never that of another picture
+                _show(picture, predictions).save(options.show / name)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    sys.exit(failed)
+
+
+def _show(picture: object, predictions: list[Prediction]) -> Image.Image:
+    colours, scale = open_picture(picture)
+    shown = Image.fromarray(np.uint8(255 * np.clip(colours, 0, 1)))
+    brush = ImageDraw.Draw(shown)
+    for prediction in predictions:
+        box = [side * scale for side in prediction.box]
+        brush.rectangle(box, outline="red", width=2)
+        brush.text(box[:2], str(prediction).split()[0], fill="red", font_size=16, anchor="lb")
+    return shown
+
+
+if __name__ == "__main__":
+    main()
