@@ -124,7 +124,7 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     paper = np.median(contrast[~dark])
     noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
     full = np.percentile(contrast[dark], 75) - paper if dark.any() else 0
-    if full < max(0.02, 4 * noise):
+    if full < max(0.02, min(4 * noise, 0.8)):  # a tight picture has edges, hardly any paper
         return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
     # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
     full = max(full, 0.75 * (top - paper))

@@ -1,13 +1,11 @@
-"""How well other people's digits are read: accuracy after each preparation, with intervals.
+"""How well digits from elsewhere are classified: after four ways to prepare their pictures, by the
+lesson's last rung from three seeds, into results/own_digits.csv.
 
-    python -m research.own_digits --model models/mnist.pt
-
-Writes results/own_digits.csv. The synthetic photographs are made of MNIST's test images.
-`to_mnist` was developed on such photographs of validation images, on scikit-learn's digits and on
-drawings; one of its thresholds was mended after photographs of test images had shown a fault.
+`to_mnist` was developed on photographs like these, drawn from validation images (here from test
+images), on scikit-learn's digits and on drawings. A picture that is refused counts as wrong.
 """
 
-import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,179 +13,152 @@ import pandas as pd
 import torch
 from PIL import Image
 from scipy import ndimage
-from scipy.stats import binomtest
-from skimage import morphology
+from skimage import filters, morphology
+from skimage.transform import SimilarityTransform, warp
 from sklearn.datasets import load_digits
-from torch import nn
 from tqdm import tqdm
 
-from mnist_helpers import DigitClassifier, PictureError, load, predict_proba, to_mnist, train
-from research.runner import MACHINE, RESULTS, describe_machine
+from mnist_helpers import MNIST, DigitClassifier, PictureError, load, predict_logits, to_mnist
+from mnist_helpers.canvas import draw
+from research.recipes import RECIPES
+from research.runner import current_commit, describe_machine, make_parser
 
 KINDS = ["plain", "thin", "thick", "blue", "faint", "shaded", "ruled", "squared"]
 KINDS += ["light on dark", "all at once"]
 
 
-def enlarge(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return an MNIST image uint8 [28, 28] in 4 to 20 times its size, padded, shifted, shaded and,
-    half of them, by chance, inverted: uint8 [H, W]."""
-    factor = generator.uniform(4, 20)
-    side = round(28 * factor)
-    large = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) / 255
-    padding = generator.integers(0, side // 2, 4)
-    large = np.pad(large, (tuple(padding[:2]), tuple(padding[2:])))
-    large = large * generator.uniform(0.5, 1)
-    if generator.random() < 0.5:
-        large = 1 - large
-    rows, columns = np.mgrid[: large.shape[0], : large.shape[1]] / side
-    slope = generator.uniform(-0.15, 0.15, 2)
-    large = 0.7 * large + 0.15 + slope[0] * (rows - 0.5) + slope[1] * (columns - 0.5)
-    return np.uint8(255 * np.clip(large, 0, 1))
-
-
-def photograph(image: np.ndarray, kind: str, generator: np.random.Generator) -> np.ndarray:
+def photograph(image: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
     """Return a picture uint8 [H, W, 3], 300 to 1,000 pixels wide, of an MNIST image's digit as
     somebody might have written it on paper."""
-    every = kind == "all at once"
-    side = int(generator.integers(300, 1001))
-    if every or kind == "thin":
-        width = generator.uniform(0.02, 0.05)
-    elif kind == "thick":
-        width = generator.uniform(0.14, 0.19)
-    else:
-        width = None
-    shape = _draw(image, side, generator, width)
-    rows, columns = np.mgrid[:side, :side] / side
-    paper = np.full((side, side, 3), generator.uniform(0.65, 0.95), np.float32)
-    if every or kind in ("ruled", "squared"):
-        paper *= 1 - _lines(side, generator, squared=kind != "ruled")[:, :, None]
-    ink = (
-        generator.uniform(0.05, 0.3, 3)
-        if kind != "faint" and not every
-        else np.full(3, generator.uniform(0.4, 0.55))
-    )
-    if kind == "blue" or every:
-        ink = np.array([0.15, 0.2, 0.6]) + generator.uniform(-0.1, 0.1, 3)
+    kinds = {"thin", "blue", "squared", "shaded"} if kind == "all at once" else {kind}
+    side = int(random.integers(300, 1001))
+    rows, columns = np.mgrid[:side, :side] / side - 0.5
+    strokes = ndimage.gaussian_filter(ndimage.zoom(image / 255, 8), 2) > 0.45  # [224, 224]
+    if kinds & {"thin", "thick"}:
+        width = random.uniform(*((0.02, 0.05) if "thin" in kinds else (0.14, 0.19)))  # of a digit
+        strokes = ndimage.distance_transform_edt(~morphology.skeletonize(strokes)) < 160 * width / 2
+    size, angle = random.uniform(0.45, 0.85) * side, np.radians(random.uniform(-10, 10))
+    middle = side / 2 + random.uniform(-0.4, 0.4, 2) * (side - size)
+    place = SimilarityTransform(translation=(-112, -112))
+    place += SimilarityTransform(scale=size / 160, rotation=angle, translation=middle)
+    shape = warp(strokes.astype(float), place.inverse, output_shape=(side, side))[:, :, None]
+    paper = np.full((side, side, 1), random.uniform(0.65, 0.95))
+    if kinds & {"ruled", "squared"}:
+        count, slope = random.uniform(5, 16), random.uniform(-0.05, 0.05)
+        lines = count * (rows + slope * columns) % 1 < 0.06
+        if "squared" in kinds:
+            lines |= count * (columns - slope * rows) % 1 < 0.06
+        paper[lines] *= random.uniform(0.8, 0.92)
+    ink = np.array([0.15, 0.2, 0.6]) if "blue" in kinds else np.full(3, 0.18)
+    ink = ink + (0.3 if "faint" in kinds else random.uniform(-0.1, 0.1))
     photo = paper * (1 - shape) + ink * shape
-    if every or kind == "shaded":
-        centre, slope = generator.uniform(0.2, 0.8, 2), generator.uniform(-0.4, 0.4, 2)
-        distance = np.hypot(rows - centre[0], columns - centre[1])
-        light = 1 - 0.4 * distance**2 + slope[0] * (rows - 0.5) + slope[1] * (columns - 0.5)
-        photo = photo * np.clip(light, 0.3, None)[:, :, None]
-    photo = photo + generator.normal(0, 0.02, photo.shape)
-    if kind == "light on dark":
-        photo = 1 - photo
-    return np.uint8(255 * np.clip(photo, 0, 1))
+    if "shaded" in kinds:
+        down, right = random.uniform(-0.4, 0.4, 2)
+        photo *= (1 - 0.4 * (rows**2 + columns**2) + down * rows + right * columns)[:, :, None]
+    photo += random.normal(0, 0.02, photo.shape)
+    return np.uint8(255 * np.clip(1 - photo if "light on dark" in kinds else photo, 0, 1))
 
 
-def _draw(image, side, generator, width):
-    """The digit's shape [side, side, 1] in [0, 1], turned, shifted, in strokes of another width."""
-    size = generator.uniform(0.45, 0.85) * side
-    factor = size / 20
-    large = ndimage.zoom(image / 255, 8, order=3)  # 224: fine enough for smooth strokes
-    mask = ndimage.gaussian_filter(large, 2) > 0.45
-    if width:
-        core = morphology.skeletonize(mask)
-        mask = ndimage.distance_transform_edt(~core) <= width * 160 / 2
-    shape = Image.fromarray(np.uint8(255 * mask))
-    angle = generator.uniform(-10, 10)
-    room = (side - size) / 2
-    shift = generator.uniform(-0.8, 0.8, 2) * room
-    scale = 8 / factor
-    cosine, sine = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
-    middle = side / 2 + shift
-    matrix = (
-        cosine,
-        -sine,
-        112 - cosine * middle[0] + sine * middle[1],
-        sine,
-        cosine,
-        112 - sine * middle[0] - cosine * middle[1],
-    )
-    shape = shape.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
-    shape = ndimage.gaussian_filter(np.asarray(shape) / 255, 0.7)
-    return shape[:, :, None].astype(np.float32)
+def cut_tight(image: np.ndarray) -> np.ndarray:
+    """Return the ink of an image uint8 [28, 28], stretched to 16 x 16, in black and white."""
+    box = Image.fromarray(image > 127).getbbox()
+    small = Image.fromarray(image).resize((16, 16), box=box)
+    return np.where(np.asarray(small) > 127, 255, 0).astype(np.uint8)
 
 
-def _lines(side, generator, squared):
-    spacing = generator.uniform(0.06, 0.2) * side
-    darkness = generator.uniform(0.08, 0.2)
-    slope = generator.uniform(-0.05, 0.05)
-    rows, columns = np.mgrid[:side, :side]
-    offset = generator.uniform(0, spacing, 2)
-    width = max(1.0, 0.004 * side)
-    across = np.abs((rows + slope * columns + offset[0]) % spacing) < width
-    down = np.abs((columns - slope * rows + offset[1]) % spacing) < width
-    return darkness * (across | (down & squared))
+def make_pictures(data: MNIST, photographs: int = 300) -> dict[str, tuple[list, np.ndarray]]:
+    """Return pictures, uint8 [H, W] or [H, W, 3], and labels [N], by the name of their data set."""
+    random = np.random.default_rng(0)
+    images, labels = data.test.tensors[0][:, 0].numpy(), data.test.tensors[1].numpy()
+    small = load_digits()
+    text = Path(__file__).with_name("pen_digits.json").read_text(encoding="utf-8")
+    people = [each for each in json.loads(text)["drawings"] if each["label"].isdigit()]
+    drawings = [np.asarray(draw(each["strokes"], pen)) for pen in (8, 14, 20) for each in people]
+    sets = {
+        "scikit-learn's digits": (list(np.uint8(small.images * (255 / 16))), small.target),
+        "pen strokes": (drawings, np.array([int(each["label"]) for each in people] * 3)),
+        "MNIST, untouched": (list(images), labels),
+        "MNIST, cut tight, small, black and white": (list(map(cut_tight, images)), labels),
+    }
+    for kind in KINDS:
+        some = random.permutation(len(images))[:photographs]
+        drawn = [photograph(images[i], kind, random) for i in some]
+        sets[f"photograph, {kind}"] = (drawn, labels[some])
+    return sets
 
 
-def resized(picture: np.ndarray) -> torch.Tensor:
-    """Return the picture merely shrunk or enlarged to uint8 [28, 28], without any inversion."""
-    grey = picture if picture.ndim == 2 else picture.mean(axis=2)
-    image = Image.fromarray(np.float32(grey)).resize((28, 28), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.uint8(np.clip(np.asarray(image), 0, 255)))
+def in_grey(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).convert("L"))
 
 
-def measure(model: nn.Module, name: str, pictures: list, labels: np.ndarray) -> list[dict]:
-    """Return a row for each preparation; a picture that `to_mnist` refuses counts as wrong."""
-    rows = []
-    for preparation in (resized, to_mnist):
-        images, refused = [], []
-        for picture in tqdm(pictures, f"{name}, {preparation.__name__}", leave=False):
-            try:
-                images.append(preparation(picture))
-            except PictureError:
-                images.append(torch.zeros(28, 28, dtype=torch.uint8))
-            refused.append(not images[-1].any())
-        answers = predict_proba(model, torch.stack(images)).argmax(dim=1).numpy()
-        right = int(((answers == labels) & ~np.array(refused)).sum())
-        interval = binomtest(right, len(labels)).proportion_ci(0.95, method="wilson")
-        rows.append(
-            {
-                "data set": name,
-                "preparation": preparation.__name__,
-                "images": len(labels),
-                "right": right,
-                "accuracy": right / len(labels),
-                "low": interval.low,
-                "high": interval.high,
-            }
-            | describe_machine()
-        )
-    return rows
+def with_light_ink(picture: np.ndarray) -> np.ndarray:
+    grey = in_grey(picture)
+    return 255 - grey if np.median(grey) > 127 else grey
+
+
+def resize(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((28, 28)))
+
+
+def box_and_centre(picture: np.ndarray) -> np.ndarray:
+    """Do what a careful tutorial does: scale what Otsu's threshold finds into 20 x 20 pixels, and
+    put its centre of mass in the middle."""
+    grey = with_light_ink(picture)
+    ink = Image.fromarray(grey > filters.threshold_otsu(grey)).convert("L")
+    if not ink.getbbox():
+        raise PictureError("There is no ink.")
+    ink = ink.crop(ink.getbbox())
+    ink = ink.resize([max(1, round(20 * length / max(ink.size))) for length in ink.size])
+    row, column = ndimage.center_of_mass(np.asarray(ink))
+    image = Image.new("L", (28, 28))
+    image.paste(ink, (round(14 - column), round(14 - row)))  # as MNIST's own
+    return np.asarray(image)
+
+
+PREPARATIONS = {
+    "resized": lambda picture: resize(in_grey(picture)),
+    "inverted where light, resized": lambda picture: resize(with_light_ink(picture)),
+    "boxed and centred": box_and_centre,
+    "to_mnist": to_mnist,
+}
+
+
+def prepare(name: str, picture: np.ndarray) -> torch.Tensor:
+    """Return an image uint8 [28, 28], which is empty if the picture is refused."""
+    try:
+        return torch.as_tensor(np.array(PREPARATIONS[name](picture)))
+    except PictureError:
+        return torch.zeros(28, 28, dtype=torch.uint8)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m research.own_digits", description=__doc__)
-    parser.add_argument("--model", help="what the lesson saved; without it, one is trained")
-    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
-    parser.add_argument("--images", type=int, default=1500, help="of MNIST (default: 1500)")
-    parser.add_argument("--output", type=Path, default=RESULTS / "own_digits.csv")
+    parser = make_parser("own_digits", __doc__)
+    parser.add_argument("--models", nargs="+", help="state_dicts, in place of the three trainings")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # as in the study
     data = load(options.data)
-    torch.manual_seed(0)
-    model = DigitClassifier()
-    if options.model:
-        model.load_state_dict(torch.load(options.model, map_location="cpu", weights_only=True))
-    else:
-        train(model, data)
-    generator = np.random.default_rng(0)
-    others = load_digits()
-    others_pictures = [np.uint8(np.round(picture * (255 / 16))) for picture in others.images]
-    rows = measure(model, "scikit-learn's digits", others_pictures, others.target)
-    images, labels = (each.numpy() for each in data.test.tensors)
-    images = images[:, 0]
-    chosen = generator.permutation(len(images))[: options.images]
-    rows += measure(model, "MNIST, untouched", list(images[chosen]), labels[chosen])
-    enlarged = [enlarge(images[i], generator) for i in chosen]
-    rows += measure(model, "MNIST, enlarged", enlarged, labels[chosen])
-    for kind in KINDS:
-        chosen = generator.permutation(len(images))[: options.images // 5]
-        photographs = [photograph(images[i], kind, generator) for i in chosen]
-        rows += measure(model, f"photograph, {kind}", photographs, labels[chosen])
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(options.output, index=False)
-    print(pd.DataFrame(rows).drop(columns=MACHINE).to_string(index=False))
+    prepared = {
+        (name, preparation): (
+            torch.stack([prepare(preparation, each) for each in pictures]),
+            labels,
+        )
+        for name, (pictures, labels) in tqdm(make_pictures(data).items(), "preparing")
+        for preparation in PREPARATIONS
+    }
+    rows = []
+    for seed, file in enumerate(options.models or [None] * 3):
+        if file:
+            model = DigitClassifier()
+            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        else:
+            model, _ = RECIPES["+ local normalisation"].train(seed, data)
+        for (name, preparation), (images, labels) in prepared.items():
+            answers = predict_logits(model, images).argmax(dim=1).numpy()
+            right = (answers == labels) & images.flatten(1).any(dim=1).numpy()
+            row = {"data set": name, "preparation": preparation, "seed": seed}
+            rows.append(row | {"images": len(labels), "right": right.sum()})
+    table = pd.DataFrame(rows).assign(commit=current_commit(), **describe_machine())
+    table.to_csv(options.output, index=False)
 
 
 if __name__ == "__main__":
