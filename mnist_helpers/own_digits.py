@@ -141,17 +141,17 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
-    """Remove what runs along the picture's border, such as the table's edge, unless there is
-    nothing else, or the ink reaches all four borders: then the picture is cut tight to it."""
+    """Remove what runs along the picture's border, such as the table's edge or a cell's frame,
+    unless there is nothing else. Where the ink reaches all four borders, the picture may be cut
+    tight to it: then only what runs along most of the border."""
     parts, boxes, _ = _parts(mask)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
     along = np.bincount(border, minlength=len(boxes) + 1)[1:]
-    is_edge = along > 0.5 * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
     near = 1 + np.array(mask.shape) // 30
     sides = mask[: near[0]], mask[-near[0] :], mask[:, : near[1]], mask[:, -near[1] :]
-    if is_edge.all() or all(side.any() for side in sides):
-        return mask
-    return mask & ~np.append(False, is_edge)[parts]
+    least = 1.3 if all(side.any() for side in sides) else 0.5
+    is_edge = along > least * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    return mask if is_edge.all() else mask & ~np.append(False, is_edge)[parts]
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:

@@ -253,9 +253,14 @@ def tidy(axis) -> None:
 
 
 def _label_decades(axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 in each decade, in plain numbers."""
+    """Label a logarithmic axis at 1, 2 and 5 in each decade, or more densely where it is short, in
+    plain numbers."""
     low, high = sorted(axis.get_view_interval())
-    ticks = [step * 10.0**power for power in range(-5, 3) for step in (1, 2, 5)]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    for steps in ((1, 2, 5), range(1, 10), np.linspace(1, 9.9, 90)):
+        ticks = [step * 10.0**power for power in range(-5, 3) for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) > 1:
+            break
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

@@ -67,6 +67,15 @@ def test_curves_without_an_epoch_or_without_an_error_are_drawn(history):
     drawn(plots.training_curves(history))
 
 
+def test_a_loss_that_hardly_changes_still_has_numbers_on_its_axis():
+    losses = {"training_loss": 0.31, "validation_loss": 0.34, "validation_accuracy": 0.9}
+    figure = plots.training_curves([{"epoch": epoch} | losses for epoch in (1, 2)])
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    low, high = axis.get_ylim()
+    assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 2
+
+
 def test_the_ladder_shows_the_study_and_this_run_in_percent_of_error():
     study = pd.DataFrame(
         {

@@ -92,19 +92,10 @@ class Lab:
         return client
 
 
-TRAINING = f"""\
-import torch
-import mnist_helpers as mnist
-torch.manual_seed(0)
-model = mnist.DigitClassifier()
-data = mnist.load({str(ROOT / "data")!r}, training_images=20_000)
-mnist.train(model, data, epochs=2, verbose=False)
-"""
-
-
 def write_notebook(folder: Path) -> None:
-    """Write a notebook that trains a network and shows the canvas."""
-    cells = [nbformat.v4.new_code_cell(cell) for cell in (TRAINING, "mnist.DrawingCanvas(model)")]
+    """Write a notebook that shows the canvas."""
+    sources = ("import mnist_helpers as mnist", "mnist.DrawingCanvas(mnist.pretrained())")
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     kernel = {"name": "python3", "display_name": "Python 3"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, folder / "canvas.ipynb")
