@@ -1,6 +1,7 @@
 """Classify the digits on pictures: python -m mnist_helpers photo.jpg more.png"""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .pictures import PictureError, open_picture
 
 def _load(path: str) -> nn.Module:
     """Return the network that torch.export saved at this path. Raises ValueError if it can't."""
+    logging.getLogger("torch.export").setLevel(logging.ERROR)  # else it prints a traceback, too
     try:
         network = torch.export.load(path).module()
     except Exception as error:  # a damaged file can fail anywhere
@@ -36,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", metavar="FILE", help="such as models/mnist.pt2 of the lesson")
     parser.add_argument("--show", metavar="FOLDER", type=Path, help="write them there with boxes")
     options = parser.parse_args(arguments)
+    folders = [Path(picture).resolve().parent for picture in options.pictures]
+    if options.show and options.show.resolve() in folders:
+        parser.error("--show must name a folder that holds none of the pictures")
     failed = False
     try:
         model = _load(options.model) if options.model else pretrained()

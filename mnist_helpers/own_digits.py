@@ -124,7 +124,7 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     paper = np.median(contrast[~dark])
     noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
     full = np.percentile(contrast[dark], 75) - paper if dark.any() else 0
-    if full < max(0.02, min(4 * noise, 0.8)):  # a tight picture has edges, hardly any paper
+    if full < max(0.02, min(4 * noise, 0.6)):  # a tight picture has edges, hardly any paper
         return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
     # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
     full = max(full, 0.75 * (top - paper))
@@ -159,12 +159,16 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
     frame of a table's cell."""
     parts, boxes, _ = _parts(mask)
     lines = np.zeros_like(mask)
+    stroke = _stroke(mask) if len(boxes) else 0
+    largest = np.sort(_sizes(boxes))[-2:]
     for number, (left, top, right, bottom) in enumerate(boxes, 1):
         height, width = bottom - top, right - left
-        is_wide = width >= 1.5 * height
-        if is_wide or width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]:
+        is_line = height < 5 * stroke  # on its own; but the bar of a 5 isn't that long
+        is_wide = width > 1.5 * (largest[0] if is_line else height)
+        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
+        if is_wide or is_frame and not is_line:
             part = parts[top:bottom, left:right] == number
-            part = ndimage.binary_dilation(part, np.ones((round(_stroke(mask)), 1)))  # for slant
+            part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
             line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
             lines[top:bottom, left:right] |= line
     return mask & ~lines

@@ -142,8 +142,11 @@ def _find_paper(grey: np.ndarray) -> np.ndarray:
 
 def _covered(contrast: np.ndarray) -> float:
     """Return how much of a picture, and of its border, is ink where this is the contrast."""
-    ink = np.clip(contrast / max(np.percentile(contrast, 99), 1e-6), 0, 1)
-    return ink.mean() + 2 * np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]).mean()
+    full = max(np.percentile(contrast, 99), contrast.max() / 2, 1e-6)  # a hairline has few pixels
+    ink = np.clip(contrast / full, 0, 1)
+    i = min(ink.shape) // 21  # inside of a frame, but for small pictures
+    border = ink[i], ink[-1 - i], ink[:, i], ink[:, -1 - i]
+    return ink.mean() + 2 * np.concatenate(border).mean()
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:

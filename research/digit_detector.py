@@ -17,17 +17,17 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from joblib import Parallel, cpu_count, delayed
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import morphology
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.utils.data import TensorDataset
 from torchvision import transforms
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
-from mnist_helpers import PictureError, augment, load, predict_logits
+from mnist_helpers import MNIST, PictureError, load, predict_logits, train
 from mnist_helpers.canvas import draw
 from mnist_helpers.detector import WEIGHTS, is_digit, make_detector
 from mnist_helpers.own_digits import find_digits
@@ -43,7 +43,7 @@ GREEK = "αβγδεθλμπφψω"  # DejaVu and STIX have these
 COUNTS = {"signs": 900, "scribbles": 350, "halves": 300, "two as one": 300, "textures": 200}
 COUNTS |= {"empty paper": 100}  # in a chunk
 CHUNKS, DIGITS = 12, 2_000
-EPOCHS, BATCH_SIZE, REFUSED = 5, 96, 0.008
+REFUSED = 0.008  # of the validation digits
 WARP = transforms.Compose(
     [
         transforms.RandomAffine(9, scale=(0.8, 1.1), shear=12),
@@ -224,27 +224,6 @@ def make_chunk(seed: int, data: str) -> tuple[torch.Tensor, ...]:
     return torch.stack(digits), torch.tensor(numbers), torch.stack(others)
 
 
-def train_detector(images: torch.Tensor, labels: torch.Tensor, others: torch.Tensor) -> nn.Module:
-    """Return the network, trained on digits, uint8 [N, 28, 28] with labels [N], and on others."""
-    torch.manual_seed(0)
-    model = make_detector().to(memory_format=torch.channels_last)
-    steps = EPOCHS * len(images) // BATCH_SIZE
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, steps, cycle_momentum=False)
-    none = torch.full((BATCH_SIZE,), 10)
-    for step in trange(steps, desc="training", mininterval=5):
-        some = torch.randint(len(images), (BATCH_SIZE,))
-        more = torch.randint(len(others), (BATCH_SIZE,))
-        batch = torch.cat([images[some], others[more]])[:, None].float() / 255
-        logits = model(augment(batch, min(0.8, 1.6 * (1 - step / steps))))
-        loss = F.cross_entropy(F.pad(logits, (0, 1)), torch.cat([labels[some], none]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return model.eval()
-
-
 def is_refused(picture: np.ndarray) -> bool:
     images = prepare(picture)
     return not images or not bool(is_digit(torch.stack(images)).any())
@@ -288,8 +267,14 @@ def main(arguments: list[str] | None = None) -> None:
             delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS)
         )
         digits, labels, others = map(torch.cat, zip(*tqdm(chunks, "drawing", CHUNKS), strict=True))
-        images = torch.cat([data.training.tensors[0][:, 0], digits])
-        model = train_detector(images, torch.cat([data.training.tensors[1], labels]), others)
+        others = others.repeat(2, 1, 1)  # about as many as digits
+        images = torch.cat([data.training.tensors[0][:, 0], digits, others])[:, None]
+        labels = [data.training.tensors[1], labels, torch.full((len(others),), 10)]
+        torch.manual_seed(0)
+        model = make_detector().to(memory_format=torch.channels_last)
+        with_none = nn.Sequential(model, nn.ZeroPad1d((0, 1)))  # none of the ten has logit 0
+        training = TensorDataset(images, torch.cat(labels))
+        train(with_none, MNIST(training, None, data.test), epochs=5)
         validation = [prepare(image) for image in data.validation.tensors[0][:, 0].numpy()]
         validation = torch.stack([image for images in validation for image in images])
         with torch.no_grad():

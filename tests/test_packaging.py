@@ -45,10 +45,32 @@ def test_the_wheel_needs_what_the_project_needs(wheel):
     assert metadata["Requires-Python"] == project["requires-python"]
 
 
+CLASSIFY = """
+import mnist_helpers as mnist
+print(mnist.__file__)
+network = mnist.pretrained()
+for label, _, picture in mnist.gallery():
+    print(mnist.predict_digits(network, picture)[0].digit == label)
+"""
+
+
+def run(program: str, wheel: zipfile.ZipFile, folder: Path) -> subprocess.CompletedProcess:
+    """Run a program with the packed package, which alone is in this folder."""
+    wheel.extractall(folder)
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8")
+    assert Path(result.stdout.splitlines()[0]) == folder / "mnist_helpers" / "__init__.py"
+    return result
+
+
+def test_the_packed_network_classifies_the_gallery(wheel, tmp_path):
+    assert run(CLASSIFY, wheel, tmp_path).stdout.count("True") >= 7
+
+
 PROGRAM = """
 import sys
 sys.modules.update(dict.fromkeys(
-    ["IPython", "ipykernel", "ipywidgets", "anywidget", "traitlets", "jupyter_client"]
+    ["IPython", "ipykernel", "anywidget", "traitlets", "jupyter_client"]
 ))
 import mnist_helpers as mnist
 print(mnist.__file__)
@@ -59,8 +81,5 @@ mnist.DrawingCanvas(mnist.DigitClassifier())
 
 
 def test_without_jupyter_all_but_the_canvas_works(wheel, tmp_path):
-    wheel.extractall(tmp_path)
-    command = [sys.executable, "-c", PROGRAM]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
-    assert Path(result.stdout.strip()) == tmp_path / "mnist_helpers" / "__init__.py"
+    result = run(PROGRAM, wheel, tmp_path)
     assert result.stderr.endswith("pip install anywidget\n"), result.stderr
