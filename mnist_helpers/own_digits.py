@@ -160,13 +160,13 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
     parts, boxes, _ = _parts(mask)
     lines = np.zeros_like(mask)
     stroke = _stroke(mask) if len(boxes) else 0
-    largest = np.sort(_sizes(boxes))[-2:]
+    second = np.sort(_sizes(boxes))[-2:].min(initial=mask.size)
     for number, (left, top, right, bottom) in enumerate(boxes, 1):
         height, width = bottom - top, right - left
-        is_line = height < 5 * stroke  # on its own; but the bar of a 5 isn't that long
-        is_wide = width > 1.5 * (largest[0] if is_line else height)
-        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
-        if is_wide or is_frame and not is_line:
+        is_high = height > 5 * stroke  # else it may be the bar of a 5
+        is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
+        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
+        if is_wide or is_frame:
             part = parts[top:bottom, left:right] == number
             part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
             line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
