@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -21,10 +22,10 @@ def _load(path: str) -> nn.Module:
     try:
         network = torch.export.load(path).module()
     except Exception as error:  # a damaged file can fail anywhere
-        found = "no such file" if isinstance(error, FileNotFoundError) else "something else"
+        reason = str(error).partition("\n")[0]
         raise ValueError(
             f"'{path}' must hold a network as torch.export.save writes it, and the lesson into "
-            f"models/mnist.pt2, but there is {found}."
+            f"models/mnist.pt2, but: {reason}"
         ) from error
     network.eval = lambda: network  # it knows no training
     return network
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     folders = [Path(picture).resolve().parent for picture in options.pictures]
     if options.show and options.show.resolve() in folders:
         parser.error("--show must name a folder that holds none of the pictures")
+    torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))  # a container's quota
     failed = False
     try:
         model = _load(options.model) if options.model else pretrained()
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             if options.show:
                 name = f"{number:03d}-{Path(picture).stem}.png"  # never that of another picture
                 _show(picture, predictions).save(options.show / name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the network's, too
         parser.exit(1, f"{error}\n")
     sys.exit(failed)
 
