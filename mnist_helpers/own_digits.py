@@ -168,8 +168,8 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
         if is_wide or is_frame:
             part = parts[top:bottom, left:right] == number
-            part = ndimage.binary_dilation(part, np.ones((round(2 * stroke), 1)))  # for slant
-            line = ndimage.binary_opening(part, np.ones((1, round(0.8 * width))))
+            part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
+            line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
             lines[top:bottom, left:right] |= line
     return mask & ~lines
 
