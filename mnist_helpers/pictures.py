@@ -1,6 +1,7 @@
 """Pictures of handwriting: opening what people bring, removing the paper, and MNIST's format."""
 
 import io
+import itertools
 import warnings
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
 def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resample [H, W], with anti-aliasing."""
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _shrink(values: np.ndarray, side: int) -> np.ndarray:
@@ -117,7 +118,8 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
     ink): strokes, which are narrower than its window, vanish; shadows stay. Whether the ink is dark
-    or light is tried both ways: it is what covers less of the picture, and of its border.
+    or light, and whether the light changes across the paper, is tried: the ink is what covers least
+    of the picture, and of its border.
     """
     small = _shrink(colours, 64)
     # The mixture of red, green and blue in which ink and paper differ most.
@@ -126,27 +128,45 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
     weights = np.float32(weights * np.sign(weights.sum()))
     grey = ndimage.gaussian_filter(colours @ weights, max(colours.shape) / 1000, mode="nearest")
     small = small @ weights
-    if _covered(small + _find_paper(-small)) < _covered(_find_paper(small) - small):
-        grey = -grey
-    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0])
+    is_tiny = max(small.shape) <= 32  # then ink may be most of it, and no light is to be seen
+    ways = itertools.product((1, -1), (False,) if is_tiny else (False, True))
+    sign, is_shaded = min(ways, key=lambda way: _covered(small, *way))
+    grey = sign * grey
+    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
     return resize(paper, *grey.shape) - grey
 
 
-def _find_paper(grey: np.ndarray) -> np.ndarray:
+def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
+    light = _find_light(grey) if is_shaded else np.zeros_like(grey)
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
     # Beyond the border everything is light, so that a stroke along the border vanishes, too.
-    paper = ndimage.grey_closing(grey, 2 * window + 1, mode="constant", cval=grey.max())
-    return ndimage.gaussian_filter(paper, window / 4, mode="nearest")
+    rest = grey - light
+    paper = ndimage.grey_closing(rest, 2 * window + 1, mode="constant", cval=rest.max())
+    return light + ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 
-def _covered(contrast: np.ndarray) -> float:
-    """Return how much of a picture, and of its border, is ink where this is the contrast."""
+def _find_light(grey: np.ndarray) -> np.ndarray:
+    """Return the slow change of light across paper with dark ink, [H, W]: a polynomial of second
+    degree, fitted to what isn't much darker than it."""
+    rows, columns = np.mgrid[-1 : 1 : grey.shape[0] * 1j, -1 : 1 : grey.shape[1] * 1j]
+    terms = np.stack([rows**0, rows, columns, rows**2, columns**2, rows * columns], axis=2)
+    is_paper = np.ones(grey.shape, bool)
+    for _ in range(10):
+        light = terms @ np.linalg.lstsq(terms[is_paper], grey[is_paper])[0]
+        is_paper = grey >= light - (grey - light).std()
+    return light
+
+
+def _covered(grey: np.ndarray, sign: int, is_shaded: bool) -> float:
+    """Return how much of a picture, and of its border, is ink if its ink is dark (sign 1) or light
+    (-1) and its light even or not. Uneven light can explain away much, so it has to be better."""
+    contrast = _find_paper(sign * grey, is_shaded) - sign * grey
     full = max(np.percentile(contrast, 99), contrast.max() / 2, 1e-6)  # a hairline has few pixels
     ink = np.clip(contrast / full, 0, 1)
     i = min(ink.shape) // 21  # inside of a frame, but for small pictures
     border = ink[i], ink[-1 - i], ink[:, i], ink[:, -1 - i]
-    return ink.mean() + 2 * np.concatenate(border).mean()
+    return (1.2 if is_shaded else 1) * (ink.mean() + 2 * np.concatenate(border).mean())
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
