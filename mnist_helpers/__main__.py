@@ -22,10 +22,9 @@ def _load(path: str) -> nn.Module:
     try:
         network = torch.export.load(path).module()
     except Exception as error:  # a damaged file can fail anywhere
-        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"'{path}' must hold a network as torch.export.save writes it, and the lesson into "
-            f"models/mnist.pt2, but: {reason}"
+            f"'{path}' can't be loaded. It must be a network as torch.export.save writes it, and "
+            "the lesson into models/mnist.pt2; weights alone, as in models/mnist.pt, aren't one."
         ) from error
     network.eval = lambda: network  # it knows no training
     return network
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--show", metavar="FOLDER", type=Path, help="write them there with boxes")
     options = parser.parse_args(arguments)
     folders = [Path(picture).resolve().parent for picture in options.pictures]
-    if options.show and options.show.resolve() in folders:
+    if options.show and (options.show.is_file() or options.show.resolve() in folders):
         parser.error("--show must name a folder that holds none of the pictures")
     torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))  # a container's quota
     failed = False

@@ -81,8 +81,11 @@ def test_mnist_images_stay_as_they_are(digits):
     assert np.mean([difference(to_mnist(image), image) for image in digits]) < 0.25
 
 
-@pytest.mark.parametrize("change", ["enlarged", "inverted", "padded", "rgb", "16 bit", "shaded"])
+@pytest.mark.parametrize(
+    "change", ["enlarged", "inverted", "padded", "rgb", "16 bit", "shaded", "below a lamp"]
+)
 def test_a_changed_picture_gives_nearly_the_same_image(digits, change):
+    rows, columns = np.mgrid[:280, :280] / 280
     for image in digits:
         large = enlarged(image)
         picture = {
@@ -92,6 +95,7 @@ def test_a_changed_picture_gives_nearly_the_same_image(digits, change):
             "rgb": np.repeat(large[:, :, None], 3, axis=2),
             "16 bit": large.astype(np.uint16) * 257,
             "shaded": 40 + large * 0.5 + np.linspace(0, 60, 280),
+            "below a lamp": (1 - 0.5 * rows**2 - 0.4 * columns**2) * (230 - 90 * (large / 255)),
         }[change]
         assert difference(to_mnist(picture), to_mnist(image).numpy()) < 0.35
 
