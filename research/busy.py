@@ -72,7 +72,7 @@ def summarise(path: Path) -> pd.DataFrame:
     """Return the medians, and how many times as long as an idle machine's before they are."""
     rows = pd.read_csv(path)
     table = rows.pivot_table("milliseconds", "situation", "setting", "median", sort=False)
-    return table.join(table / table.loc["idle", "before"], rsuffix=" / idle").round(2)
+    return table.join((table / table.loc["idle", "before"]).add_suffix(" / idle")).round(2)
 
 
 def main(arguments: list[str] | None = None) -> None:
