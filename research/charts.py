@@ -210,10 +210,10 @@ def elsewhere(results: Path) -> Finding:
 
 
 def no_digit(results: Path) -> Finding:
-    table = read(results, "digit_detector", "kind", "digits, test, by to_mnist")
+    table = read(results, "digit_detector", "kind", "digits, MNIST's test")
     refused = 100 * table.set_index("kind")["refused"].sort_values(ascending=False)
     digits = refused.index.str.contains("digits, ")
-    others, lost = refused[~digits], refused["digits, test, by to_mnist"]
+    others, lost = refused[~digits], refused["digits, MNIST's test"]
     title = (
         f"{others.iloc[-1]:.0f} % of {others.index[-1]} are refused, {lost:.1f} % of test digits"
     )
