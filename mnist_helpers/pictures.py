@@ -126,19 +126,19 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
     spread = (small - np.median(small, axis=(0, 1))).reshape(-1, 3)
     weights = np.linalg.eigh(spread.T @ spread).eigenvectors[:, -1]
     weights = np.float32(weights * np.sign(weights.sum()))
-    grey = ndimage.gaussian_filter(colours @ weights, max(colours.shape) / 1000, mode="nearest")
     small = small @ weights
     is_tiny = max(small.shape) <= 32  # then ink may be most of it, and no light is to be seen
     ways = itertools.product((1, -1), (False,) if is_tiny else (False, True))
     sign, is_shaded = min(ways, key=lambda way: _covered(small, *way))
-    grey = sign * grey
+    grey = sign * (colours @ weights)
+    grey = ndimage.gaussian_filter(grey, max(colours.shape) / 1000, mode="nearest")
     paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
     return resize(paper, *grey.shape) - grey
 
 
 def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
-    light = _find_light(grey) if is_shaded else np.zeros_like(grey)
+    light = _find_light(grey) if is_shaded else 0
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
     # Beyond the border everything is light, so that a stroke along the border vanishes, too.
     rest = grey - light

@@ -25,13 +25,13 @@ def augment(images: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def has_bfloat16(device: torch.device | None = None) -> bool:
+def has_bfloat16(device: torch.device | str | None = None) -> bool:
     """Return whether the processor multiplies matrices in bfloat16 itself (AVX512-BF16 or AMX).
 
     A training step is then faster in bfloat16; without such instructions it is slower. False for
     a `device` other than the CPU, and for versions of PyTorch that can't tell.
     """
-    if device is not None and device.type != "cpu":
+    if device is not None and torch.device(device).type != "cpu":
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
