@@ -8,8 +8,8 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 if sys.platform == "linux":
     # PyTorch's wheels have GNU OpenMP there, which reads this as it loads: for how many rounds a
-    # thread that waits keeps its core busy, by default 300,000. Beside another program, the thread
-    # that it waits for then gets no turn, and a training takes some 12 times as long. Those for
+    # thread that waits keeps its core busy, by default 300,000. Beside other programs, the thread
+    # that it waits for then gets no turn; research/busy.py measures what that costs. The wheels for
     # macOS and Windows have LLVM's or Intel's OpenMP, which don't read it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

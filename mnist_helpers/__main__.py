@@ -21,12 +21,14 @@ def _load(path: str) -> nn.Module:
     logging.getLogger("torch.export").setLevel(logging.ERROR)  # else it prints a traceback, too
     try:
         network = torch.export.load(path).module()
+    except OSError as error:
+        raise ValueError(f"'{path}' can't be read: {error}") from error
     except Exception as error:  # a damaged file can fail anywhere
         raise ValueError(
             f"'{path}' can't be loaded. It must be a network as torch.export.save writes it, and "
             "the lesson into models/mnist.pt2; weights alone, as in models/mnist.pt, aren't one."
         ) from error
-    network.eval = lambda: network  # it knows no training
+    network.eval = lambda: network  # an exported network has no other mode, and would refuse
     return network
 
 
@@ -70,7 +72,8 @@ def _show(picture: object, predictions: list[Prediction]) -> Image.Image:
     for prediction in predictions:
         box = [side * scale for side in prediction.box]
         brush.rectangle(box, outline="red", width=2)
-        brush.text(box[:2], str(prediction).split()[0], fill="red", font_size=16, anchor="lb")
+        place, text = (box[0], max(box[1], 16)), str(prediction).split()[0]
+        brush.text(place, text, fill="red", font_size=16, anchor="lb")
     return shown
 
 

@@ -56,7 +56,7 @@ def open_picture(picture: object) -> tuple[np.ndarray, float]:
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         raise PictureError(f"This cannot be read as a picture: {error}") from error
     colours = _in_colour(values)
-    return colours, max(colours.shape) / side
+    return colours, max(colours.shape[:2]) / side
 
 
 def _unpack(image: Image.Image) -> tuple[np.ndarray, int]:
@@ -68,7 +68,7 @@ def _unpack(image: Image.Image) -> tuple[np.ndarray, int]:
     image = ImageOps.exif_transpose(image)  # a copy
     if image.mode.startswith("I"):  # 16 or 32 bits
         image = image.convert("I").convert("F")
-    elif image.mode not in {"L", "RGB", "RGBA", "F"}:
+    elif image.has_transparency_data or image.mode not in {"L", "RGB", "F"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if side > LARGEST_SIDE:
         image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
@@ -86,11 +86,12 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
     if values.size == 0:
         raise PictureError("The picture has no pixels.")
     is_byte = values.dtype == np.uint8 and values.max() > 1  # else it may be a mask of 0 and 1
-    values = _shrink(values, LARGEST_SIDE)
-    low, high = (0, 255) if is_byte else (values.min(), values.max())
-    if not np.isfinite([low, high]).all():
-        raise PictureError("The picture holds values that are infinite or not a number.")
-    values = (values - low) / (high - low or 1)
+    if not is_byte:
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite(high - low):
+            raise PictureError("The picture holds values that are infinite or not a number.")
+        values = (values - low) / (high - low or 1)
+    values = np.clip(_shrink(values, LARGEST_SIDE) / (255 if is_byte else 1), 0, 1)
     if values.shape[2] == 4:  # behind what is transparent lies paper on which the rest can be seen
         values, alpha = values[:, :, :3], values[:, :, 3:]
         is_dark = (values * alpha).sum() < 0.5 * 3 * alpha.sum()
@@ -125,13 +126,13 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
     # The mixture of red, green and blue in which ink and paper differ most.
     spread = (small - np.median(small, axis=(0, 1))).reshape(-1, 3)
     weights = np.linalg.eigh(spread.T @ spread).eigenvectors[:, -1]
-    weights = np.float32(weights * np.sign(weights.sum()))
+    weights = np.float32(weights * np.copysign(1, weights.sum()))
     small = small @ weights
     is_tiny = max(small.shape) <= 32  # then ink may be most of it, and no light is to be seen
-    ways = itertools.product((1, -1), (False,) if is_tiny else (False, True))
-    sign, is_shaded = min(ways, key=lambda way: _covered(small, *way))
+    ways = itertools.product((1, -1), (False, not is_tiny))
+    sign, is_shaded = min(ways, key=lambda way: _covered(way[0] * small, way[1]))
     grey = sign * (colours @ weights)
-    grey = ndimage.gaussian_filter(grey, max(colours.shape) / 1000, mode="nearest")
+    grey = ndimage.gaussian_filter(grey, max(colours.shape[:2]) / 1000, mode="nearest")
     paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
     return resize(paper, *grey.shape) - grey
 
@@ -159,10 +160,10 @@ def _find_light(grey: np.ndarray) -> np.ndarray:
     return light
 
 
-def _covered(grey: np.ndarray, sign: int, is_shaded: bool) -> float:
-    """Return how much of a picture, and of its border, is ink if its ink is dark (sign 1) or light
-    (-1) and its light even or not. Uneven light can explain away much, so it has to be better."""
-    contrast = _find_paper(sign * grey, is_shaded) - sign * grey
+def _covered(grey: np.ndarray, is_shaded: bool) -> float:
+    """Return how much of a picture, and of its border, is ink if it is dark ink, in even light or
+    not. Uneven light can explain away much, so it has to be better."""
+    contrast = _find_paper(grey, is_shaded) - grey
     full = max(np.percentile(contrast, 99), contrast.max() / 2, 1e-6)  # a hairline has few pixels
     ink = np.clip(contrast / full, 0, 1)
     i = min(ink.shape) // 21  # inside of a frame, but for small pictures

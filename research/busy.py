@@ -55,7 +55,7 @@ def one_core() -> Iterator[list[str]]:
 def run_trial(situation: str, setting: str, round: int, root: str, steps: int = 200) -> dict:
     before = {"GOMP_SPINCOUNT": "300000"} if setting == "before" else {}  # OpenMP's own number
     many = {"OMP_NUM_THREADS": str(THREADS)} if situation == QUOTA else {}
-    steps = steps // 10 if situation == QUOTA else steps  # for one may take seconds
+    steps = max(1, steps // 10) if situation == QUOTA else steps  # for one may take seconds
     call = f"from research import busy; busy.measure{situation, setting, root, steps}"
     with ExitStack() as stack:
         start = stack.enter_context(one_core()) if situation == QUOTA else []
@@ -85,8 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
         for setting in ("before", "after")
     ]
     run = partial(run_trial, root=str(Path(options.data).absolute()))
-    run_missing(options.output, trials, run, ["milliseconds"])
-    print(summarise(options.output).to_string())
+    try:
+        run_missing(options.output, trials, run, ["milliseconds"])
+    finally:
+        print(summarise(options.output).to_string())
 
 
 if __name__ == "__main__":

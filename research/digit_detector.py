@@ -4,9 +4,10 @@ It is the network of mnist_helpers/detector.py: ten logits, and none of the ten 
 learns from MNIST's training digits, as they are and in other pens, cut tight, small and in black
 and white, and from what is no digit: signs of printed fonts, scribbles, halves of digits, two
 digits as one, textures and empty paper. All of them went through the same code as everybody's
-pictures. Its threshold, put into its last biases, refuses 0.4 % of the validation digits. Writes
-mnist_helpers/digit_detector.pt, and results/digit_detector.csv: what is refused of other digits, of
-letters that people wrote, of fonts it has not seen, and of the other kinds, drawn anew.
+pictures. Its threshold, put into its last biases, refuses 0.4 % of what is found on validation
+images. Writes mnist_helpers/digit_detector.pt, and results/digit_detector.csv: what is refused of
+other digits, of letters that people wrote, of fonts it has not seen, and of the other kinds, drawn
+anew.
 """
 
 import json

@@ -113,10 +113,12 @@ def test_a_hairline_becomes_as_wide_as_a_stroke_of_mnist():
     assert 1.7 < np.median(widths[widths > 0]) < 3
 
 
-def test_yellow_ink_is_found_though_it_is_as_light_as_paper():
-    colours = np.full((200, 200, 3), 255, np.uint8)
-    colours[40:160, 95:105] = (255, 255, 60)
-    assert to_mnist(colours).max() > 200
+@pytest.mark.parametrize(
+    "paper, ink", [((255, 255, 255), (255, 255, 60)), ((255, 0, 0), (0, 255, 0))]
+)
+def test_coloured_ink_is_found_though_it_is_as_light_as_paper(paper, ink):
+    colours = np.where(line()[:, :, None] > 0.5, paper, ink).astype(np.uint8)
+    assert find_boxes(colours) == [LINE]
 
 
 def test_a_stroke_from_border_to_border_is_no_ruling():
@@ -142,6 +144,12 @@ def test_transparent_pictures_show_ink_of_either_kind(ink):
     picture = np.full((200, 200, 4), ink, np.uint8)
     picture[:, :, 3] = 255 * (line() < 0.5)
     assert find_boxes(picture) == [LINE]
+
+
+def test_a_transparent_grey_level_is_paper(tmp_path):
+    picture = Image.fromarray(np.where(line() < 0.5, 42, 40).astype(np.uint8))
+    picture.save(tmp_path / "line.png", transparency=40)
+    assert find_boxes(tmp_path / "line.png") == [LINE]
 
 
 def test_a_palettes_colours_count_not_its_numbers(tmp_path):
