@@ -21,7 +21,7 @@ import torch
 from mnist_helpers import has_bfloat16, load
 from research.recipes import BATCH_SIZE
 from research.runner import ROOT, make_parser, run_missing
-from research.speed import WARM_UP, train_lesson
+from research.speed import train_lesson
 
 QUOTA, THREADS = "a quota of one core", 16
 BUSY = {"idle": 0, "one busy process": 1, "two busy processes": 2, QUOTA: 0}
@@ -31,7 +31,7 @@ def measure(situation: str, setting: str, root: str, steps: int) -> None:
     """Print the number of threads and the milliseconds of a step."""
     if (situation, setting) == (QUOTA, "before"):
         torch.set_num_threads(THREADS)  # which importing research has capped
-    speed = train_lesson(root, WARM_UP + steps, bfloat16=has_bfloat16())
+    speed = train_lesson(root, steps, bfloat16=has_bfloat16())
     print(torch.get_num_threads(), 1_000 * BATCH_SIZE / speed)
 
 

@@ -13,11 +13,13 @@ from scipy import stats
 
 from mnist_helpers import load, plots
 from research import study
-from research.recipes import LADDER
+from research.recipes import LADDER, VARIANTS
+from research.robustness import MEASURED, RECIPES
 from research.runner import RESULTS, ROOT
 
 BEFORE, LAST = "+ augmentation", "+ local normalisation"
 FEWER, MORE = "last rung, 50,000 images", "last rung, 60,000 images"
+SHOWN = ["grey paper 0.5", "shadow 0.6", "gaussian noise 0.2", "cover 6"]
 # Test images whose labels people rejected (Northcutt, Athalye and Mueller 2021).
 DOUBTFUL = {947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783}
 DOUBTFUL |= {8527, 9679, 9729}
@@ -45,7 +47,7 @@ def findings(results: Path = RESULTS) -> dict[str, Finding]:
     """Return the findings, by the name of the function that makes them. Those that lack
     measurements have no figure, and an answer that says so."""
     found = {}
-    for function in (ladder, seeds, errors, elsewhere, no_digit, published, speed):
+    for function in (ladder, parts, robustness, errors, elsewhere, published, speed):
         try:
             found[function.__name__] = function(results)
         except NotMeasured as missing:
@@ -72,11 +74,16 @@ def read(results: Path, name: str, column: str, *values: str, rows: int = 1) -> 
 
 def measured_on(table: pd.DataFrame) -> str:
     """Return a sentence that names the machines of a table's rows, and the commits of the code."""
-    names = {"machine": "", "processor": "", "instructions": "", "torch": "PyTorch "}
-    names |= {"commit": "commit "}
+    names = {"machine": "", "processor": "", "instructions": "", "threads": "threads: "}
+    names |= {"torch": "PyTorch ", "commit": "commit "}
     parts = [text + table[name].astype(str) for name, text in names.items() if name in table]
     machines = pd.concat(parts, axis=1).drop_duplicates().agg(", ".join, axis=1)
     return f"Measured on {'; and on '.join(machines)}."
+
+
+def in_markdown(table: pd.DataFrame) -> str:
+    rows = [table.columns, ["---"] * len(table.columns), *table.astype(str).to_numpy()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def difference(rows: pd.DataFrame, name: str, other: str) -> tuple[float, float, float, float]:
@@ -88,19 +95,12 @@ def difference(rows: pd.DataFrame, name: str, other: str) -> tuple[float, float,
     return values[0].mean() - values[1].mean(), low, high, test.pvalue
 
 
-def in_words(change: float, low: float, high: float, _: float) -> str:
-    verdict = "too little for these seeds to show"
-    if low > 0 or high < 0:
-        verdict = "a gain" if low > 0 else "a loss"
-    change, low, high = (f"{round(value, 2) + 0.0:+.2f}" for value in (change, low, high))
-    return f"{change} points (95 % interval {low} to {high}), {verdict}"
-
-
 def dot_chart(
     table: pd.DataFrame, title: str, label: str, *, logarithmic=False, digits=2, values=None
 ) -> plots.Figure:
     """Draw a row for each row of the table, the first on top. The columns low and high are the ends
-    of a line, all others labelled dots; `values` has those of small dots for each row."""
+    of a line, at most four others dots, with their numbers if they are one or two. `values` has
+    those of small dots for each row."""
     figure = plots.Figure(figsize=(plots.WIDTH, 1.4 + 0.5 * len(table)), layout="constrained")
     axis = figure.subplots()
     rows, columns = range(len(table)), [name for name in table if name not in ("low", "high")]
@@ -108,10 +108,11 @@ def dot_chart(
         axis.plot(values[row], [row] * len(values[row]), "o", color=plots.GREY, markersize=4)
     if "low" in table:
         axis.hlines(rows, table["low"], table["high"], color=plots.BLUE)
-    for column, colour, side in zip(columns, (plots.BLUE, plots.ORANGE), (1, -1), strict=False):
-        axis.plot(table[column], rows, "o", color=colour, label=column)
+    colours = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.GREY)
+    for column, colour, mark, side in zip(columns, colours, "osD^", (1, -1, 0, 0), strict=False):
+        axis.plot(table[column], rows, mark, color=colour, label=column)
         for row, value in zip(rows, table[column], strict=True):
-            if not np.isnan(value):
+            if len(columns) <= 2 and not np.isnan(value):
                 place = {"xytext": (0, 11 * side), "textcoords": "offset points", "va": "center"}
                 text = f"{value:.{digits}f}"
                 axis.annotate(text, (value, row), color=colour, ha="center", fontsize=11, **place)
@@ -157,19 +158,33 @@ def ladder(results: Path) -> Finding:
     return Finding(answer, error_chart(rows, rungs, title, logarithmic=True), measured_on(rows))
 
 
-def seeds(results: Path) -> Finding:
-    names = [BEFORE, LAST, FEWER, MORE]
-    rows = read(results, "study", "recipe", *names, rows=2)
-    accuracies = rows.loc[rows["recipe"] == LAST, "test_accuracy"]
-    line = study.summarise(rows).loc[LAST]
-    title = f"Seeds alone differ by up to {np.ptp(accuracies):.2f} points"
-    answer = (
-        f"The mean of {len(accuracies)} seeds of the last rung is {line.test_accuracy:.2f} % (95 % "
-        f"interval {line.test_low:.2f} to {line.test_high:.2f}). {title}. The last rung's step is "
-        f"{in_words(*difference(rows, LAST, BEFORE))}. That of 5,000 more training images is "
-        f"{in_words(*difference(rows, MORE, LAST))}."
-    )
-    return Finding(answer, error_chart(rows, names, title), measured_on(rows))
+def parts(results: Path) -> Finding:
+    names = [BEFORE, *VARIANTS, FEWER, MORE]
+    rows = read(results, "study", "recipe", LAST, *names, rows=2)
+    table = pd.DataFrame([difference(rows, name, LAST) for name in names], index=names)
+    table.columns = ["points", "low", "high", "p"]
+    # Holm 1979: that none is named for chance alone.
+    ordered = table["p"].sort_values()
+    table["p"] = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
+    sure = table[table["p"] < 0.05]
+    title = f"{len(sure)} of {len(table)} changes of the last rung are beyond chance"
+    answer = f"{title}: {', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}."
+    lines = table.round({"points": 2, "low": 2, "high": 2, "p": 3}).reset_index(names="change")
+    note = f"{measured_on(rows)}\n\n{in_markdown(lines)}"
+    names = [LAST, *table.sort_values("points").index]
+    return Finding(answer, error_chart(rows, names, title, logarithmic=True), note)
+
+
+def robustness(results: Path) -> Finding:
+    table = read(results, "robustness", "recipe", *RECIPES, rows=2)
+    mean = table.groupby("recipe", sort=False)[list(MEASURED)].mean().T[list(RECIPES)]
+    damaged = mean.drop("clean 0").mean()
+    title = f"Damaged images: from {damaged['+ dropout']:.0f} to {damaged.max():.0f} % right"
+    by_recipe = ", ".join(f"{name} {value:.1f} %" for name, value in damaged.items())
+    answer = f"{title} on average over {len(mean) - 1} damages ({by_recipe})."
+    figure = dot_chart(mean.loc[SHOWN], title, "accuracy (%)", digits=1)
+    lines = mean.round(1).reset_index(names="damage, strength")
+    return Finding(answer, figure, f"{measured_on(table)}\n\n{in_markdown(lines)}")
 
 
 def errors(results: Path) -> Finding:
@@ -192,39 +207,23 @@ def errors(results: Path) -> Finding:
 
 def elsewhere(results: Path) -> Finding:
     real = "scikit-learn's digits"
-    table = read(results, "own_digits", "data set", real)
-    right = 100 * table.pivot(index="data set", columns="preparation", values="accuracy")
-    counts = table.groupby("data set", sort=False)["images"].first()
-    drawn = right["to_mnist"][right.index.str.startswith("photograph")]
+    table = read(results, "own_digits", "data set", real, rows=2)
+    table["data set"] += table["images"].map(" ({:,})".format)
+    table["error"] = 100 - 100 * table["right"] / table["images"]
+    seeds = table.groupby(["data set", "preparation"], sort=False)["error"]
+    half_width = seeds.sem() * stats.t.ppf(0.975, seeds.size() - 1)
+    lines = seeds.mean().map("{:.1f}".format) + half_width.map(" ± {:.1f}".format)
+    error = seeds.mean().unstack(sort=False)
+    other = error.loc[error.index.str.startswith(real)].iloc[0]
+    title = f"Of other writers' digits, {100 - other['to_mnist']:.0f} % are right\nafter to_mnist, "
+    title += f"{100 - other['resized']:.0f} % when merely resized"
     answer = (
-        f"Of {counts[real]:,} digits by other writers, {right['to_mnist'][real]:.1f} % are right "
-        f"after `to_mnist`, {right['resized'][real]:.1f} % when merely resized. Photographs drawn "
-        f"by a program, of {len(drawn)} kinds: {drawn.min():.1f} to {drawn.max():.1f} %."
+        " ".join(title.split())
+        + f", {100 - other['boxed and centred']:.0f} % when boxed and centred."
     )
-    title = f"Of other writers' digits, {right['to_mnist'][real]:.0f} % are right\nafter to_mnist, "
-    title += f"{right['resized'][real]:.0f} % when merely resized"
-    error = (100 - right.loc[counts.index, ["to_mnist", "resized"]]).clip(lower=50 / counts, axis=0)
-    error.index = [f"{name} ({count:,})" for name, count in counts.items()]
     figure = dot_chart(error, title, "error (%)", logarithmic=True, digits=1)
-    return Finding(answer, figure, measured_on(table))
-
-
-def no_digit(results: Path) -> Finding:
-    table = read(results, "digit_detector", "kind", "digits, MNIST's test")
-    refused = 100 * table.set_index("kind")["refused"].sort_values(ascending=False)
-    digits = refused.index.str.contains("digits, ")
-    others, lost = refused[~digits], refused["digits, MNIST's test"]
-    title = (
-        f"{others.iloc[-1]:.0f} % of {others.index[-1]} are refused, {lost:.1f} % of test digits"
-    )
-    answer = (
-        f"Of {len(others)} kinds of pictures without a digit, {(others >= 95).sum()} are refused "
-        f"in at least 95 % of cases. The hardest are {others.index[-1]}, with "
-        f"{others.iloc[-1]:.0f} %. Of MNIST's test digits, {lost:.1f} % are refused."
-    )
-    columns = pd.DataFrame({"no digit": refused.where(~digits), "digits": refused.where(digits)})
-    figure = dot_chart(columns, title, "refused (%)", digits=1)
-    return Finding(answer, figure, measured_on(table))
+    note = in_markdown(lines.unstack(sort=False).reset_index())
+    return Finding(answer, figure, f"{measured_on(table)}\n\nErrors in percent:\n\n{note}")
 
 
 def published(results: Path) -> Finding:
@@ -241,16 +240,15 @@ def published(results: Path) -> Finding:
     error.loc["this recipe, 2 convolutions", "this recipe"] = own
     error = error.loc[error.max(axis=1).sort_values().index]
     figure = dot_chart(error, title, "test error (%)", logarithmic=True)
-    lines = "| [" + table["network"] + "](" + table["link"] + ") | " + table["as published"]
-    for column in ("parameters", "epochs"):
-        lines += " | " + table[column].map("{:,.0f}".format, na_action="ignore").fillna("")
+    lines = table[["parameters", "epochs"]].map("{:,.0f}".format, na_action="ignore").fillna("")
+    lines.insert(0, "network", "[" + table["network"] + "](" + table["link"] + ")")
+    lines.insert(1, "accuracy", table["as published"])
     note = (
         "Single networks on the official split, accuracy in percent; empty where no source was "
         "found. \\* Not counted: its code keeps the epoch with the best test accuracy. Most others "
-        "don't say which they kept."
-        "\n\n| network | as published | parameters | epochs |\n|---|---|---|---|\n"
+        f"don't say which they kept.\n\n{in_markdown(lines)}"
     )
-    return Finding(answer, figure, note + " |\n".join(lines) + " |")
+    return Finding(answer, figure, note)
 
 
 def speed(results: Path) -> Finding:
@@ -268,6 +266,6 @@ def speed(results: Path) -> Finding:
         answer += f"Its own gain from bfloat16 is {times(fast, ours):.1f}."
     ratios = speeds.div(speeds[usual], axis=0)
     ratios = ratios.agg(["median", "min", "max"]).T.set_axis(["median", "low", "high"], axis=1)
-    ratios = ratios.sort_values("median", ascending=False)
+    ratios = ratios.loc[table["contender"].unique()]
     figure = dot_chart(ratios, title, f"images per second; {usual} = 1")
     return Finding(answer, figure, measured_on(table))

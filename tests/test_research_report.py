@@ -6,36 +6,50 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from research import charts, speed
-from research.recipes import LADDER, RECIPES
+from research import charts, own_digits, robustness, speed
+from research.recipes import LADDER, RECIPES, VARIANTS
 from research.runner import MACHINE, RESULTS
 
 from .conftest import drawn
 
 ACCURACIES = {name: [90 + place, 90.1 + place, 90.2 + place] for place, name in enumerate(LADDER)}
+ACCURACIES |= dict.fromkeys([*VARIANTS, charts.FEWER, charts.MORE], [99.4, 99.5, 99.6])
 ACCURACIES |= {"+ local normalisation": [99.5, 99.6, 99.7], "+ augmentation": [99.6, 99.5, 99.4]}
-ACCURACIES |= {charts.FEWER: [99.4, 99.5], charts.MORE: [99.7, 99.6]}
+ACCURACIES |= {"1 epoch": [98.0, 98.1, 98.2]}
 WRONG = {99.5: "3:5 8:1", 99.6: "8:2 3:5", 99.7: "8:2"}
 
 
 @pytest.fixture
 def results(tmp_path):
-    """A folder of tables: those that are published, and an invented study and benchmark."""
-    for name in ("own_digits", "digit_detector", "published"):
-        shutil.copy(RESULTS / f"{name}.csv", tmp_path)
+    """A folder of invented tables, and the published results."""
+    shutil.copy(RESULTS / "published.csv", tmp_path)
     machine = dict.fromkeys([*MACHINE, "commit"], "x")
-    pd.DataFrame(
+
+    def write(name: str, rows: list[dict]) -> None:
+        pd.DataFrame([row | machine for row in rows]).to_csv(tmp_path / f"{name}.csv", index=False)
+
+    write("study", [
         {"recipe": name, "version": RECIPES[name].version, "seed": seed, "seconds": 1,
          "validation_accuracy": value, "validation_loss": 0.1, "test_accuracy": value,
-         "test_loss": 0.1, "test_errors": WRONG.get(value, "1:0")} | machine
+         "test_loss": 0.1, "test_errors": WRONG.get(value, "1:0")}
         for name, values in ACCURACIES.items() for seed, value in enumerate(values)
-    ).to_csv(tmp_path / "study.csv", index=False)  # fmt: skip
+    ])  # fmt: skip
     speeds = dict.fromkeys(speed.contenders(), 900) | {"float32 limit": 4_000}
     speeds |= {"usual loop, float32": 1_000, "lesson, float32": 3_000}
-    pd.DataFrame(
-        {"contender": name, "round": number, "images_per_second": number * value} | machine
+    write("speed", [
+        {"contender": name, "round": number, "images_per_second": number * value}
         for number in (1, 2) for name, value in speeds.items()
-    ).to_csv(tmp_path / "speed.csv", index=False)  # fmt: skip
+    ])  # fmt: skip
+    write("own_digits", [
+        {"data set": name, "preparation": preparation, "seed": seed, "images": 1_000,
+         "right": 900 + 20 * place + seed}
+        for name in ("scikit-learn's digits", "photographs")
+        for place, preparation in enumerate(own_digits.PREPARATIONS) for seed in range(3)
+    ])  # fmt: skip
+    write("robustness", [
+        {"recipe": name, "seed": seed} | dict.fromkeys(robustness.MEASURED, 80 + 5 * place)
+        for place, name in enumerate(robustness.RECIPES) for seed in range(3)
+    ])  # fmt: skip
     return tmp_path
 
 
@@ -55,7 +69,7 @@ def test_a_table_that_is_only_begun_counts_as_not_measured(results, data):
         table = pd.read_csv(results / f"{name}.csv")
         table[:3].to_csv(results / f"{name}.csv", index=False)
     measured = {name for name, each in charts.findings(results).items() if each.figure}
-    assert measured == {"elsewhere", "no_digit"}
+    assert measured == {"elsewhere", "robustness"}
 
 
 def test_a_difference_of_means_has_welchs_interval(results):
@@ -69,6 +83,16 @@ def test_a_difference_of_means_has_welchs_interval(results):
 def test_only_steps_that_chance_does_not_explain_are_named(results):
     answer = charts.ladder(results).answer
     assert "+ one cycle" in answer and charts.LAST not in answer
+
+
+def test_only_changes_that_chance_does_not_explain_among_so_many_are_named(results):
+    assert "1 epoch (-1.50)" in charts.parts(results).answer
+    assert "float32" not in charts.parts(results).answer
+
+
+def test_errors_on_digits_from_elsewhere_have_students_intervals_over_the_seeds(results):
+    half_width = stats.sem([4.0, 3.9, 3.8]) * stats.t.ppf(0.975, 2)
+    assert f"3.9 ± {half_width:.1f}" in charts.elsewhere(results).note
 
 
 def test_images_that_every_seed_misclassifies_are_shown_with_the_usual_prediction(results, data):

@@ -5,9 +5,17 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch.utils.data import TensorDataset
 
+from mnist_helpers import evaluate
 from research import busy, digit_detector, own_digits, robustness, speed, study
+from research.recipes import Recipe, hidden_layer
 
 from .conftest import ROOT
 
@@ -22,15 +30,63 @@ def test_each_script_explains_its_options(script, capsys):
 
 @pytest.mark.parametrize("name", speed.contenders())
 def test_every_way_to_train_has_its_speed(name, data):
-    assert speed.measure(name, 1, str(ROOT / "data"), batches=speed.WARM_UP + 1) > 0
+    assert speed.contenders()[name](str(ROOT / "data"), batches=2) > 0
 
 
-def test_the_speed_is_that_of_the_steps_after_the_warm_up(monkeypatch):
+def test_the_speed_is_that_of_the_second_epoch(monkeypatch):
     times = iter([10.0, 12.0])
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(times))
-    loader = speed.TimedLoader(range((speed.WARM_UP + 5) * speed.BATCH_SIZE))
-    assert len(list(loader)) == speed.WARM_UP + 5
-    assert loader.images_per_second == 5 * speed.BATCH_SIZE / 2
+    epochs = []
+    assert speed.images_per_second(epochs.append, range(480)) == 240
+    assert len(epochs) == 2 and sum(map(len, epochs[1])) == 480
+
+
+def test_boxed_digits_fill_20_pixels_around_their_centre_of_mass_whatever_their_polarity(data):
+    for digit in data.test.tensors[0][:10, 0].numpy():
+        small = np.pad(digit, 30) // 2
+        for picture in (small, 255 - small):
+            image = np.asarray(own_digits.box_and_centre(Image.fromarray(picture)))
+            rows, columns = np.nonzero(image)
+            assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+            assert np.abs(np.subtract(ndimage.center_of_mass(image), 14)).max() <= 0.51
+
+
+def test_digits_cut_tight_have_hardly_any_margin(data):
+    for digit in data.test.tensors[0][:10, 0].numpy():
+        image = np.asarray(own_digits.cut_tight(Image.fromarray(digit)))
+        assert image.shape == (16, 16) and set(image.flat) == {0, 255}
+        assert all(side.any() for side in (image[:2], image[-2:], image[:, :2], image[:, -2:]))
+
+
+def test_a_photograph_shows_its_digit(data):
+    image = Image.fromarray(data.test.tensors[0][0, 0].numpy())
+    pictures = [own_digits.photograph(image, np.random.default_rng(seed)) for seed in range(10)]
+    found = [own_digits.prepare("to_mnist", picture).float().flatten() for picture in pictures]
+    expected = own_digits.prepare("to_mnist", image).float().flatten()
+    alike = [torch.corrcoef(torch.stack([each, expected]))[0, 1].item() for each in found]
+    assert np.median(alike) > 0.6
+
+
+def test_digits_from_elsewhere_have_a_row_for_each_preparation_and_seed(
+    monkeypatch, tmp_path, splits, one_thread
+):
+    digits = [Image.fromarray(image) for image in splits.test.tensors[0][:20, 0].numpy()]
+    blank = Image.new("L", (64, 64), 128)
+    pictures = {"digits": (digits, np.arange(20) % 10), "blank": ([blank] * 10, np.arange(10))}
+    monkeypatch.setattr(own_digits, "load", lambda root: splits)
+    monkeypatch.setattr(own_digits, "make_sets", lambda data: pictures)
+    tiny = Recipe(hidden_layer, epochs=2, images=300, held_out=50)
+    monkeypatch.setattr(own_digits, "RECIPES", {"+ local normalisation": tiny})
+    own_digits.main(["--output", str(tmp_path / "own_digits.csv")])
+    right = pd.read_csv(tmp_path / "own_digits.csv").pivot_table(
+        "right", "data set", ["preparation", "seed"]
+    )
+    assert right.shape == (2, 12)
+    assert right.loc["blank", "resized"].tolist() == [1, 1, 1]
+    assert right.loc["blank", "to_mnist"].tolist() == [0, 0, 0]  # it refuses it
+    subset = TensorDataset(*splits.test[:20])
+    expected = [evaluate(tiny.train(seed, splits)[0], subset).correct.sum() for seed in range(3)]
+    assert right.loc["digits", "resized"].tolist() == expected
 
 
 def test_a_step_is_timed_beside_a_busy_process(data):
