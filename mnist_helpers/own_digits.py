@@ -65,9 +65,8 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     ink, labels, boxes = find_digits(picture)
     if not boxes:
         return []
-    images = torch.stack(
-        [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
-    )
+    images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
+    images = torch.stack(images)
     rows = predict_proba(model, images)
     digits = [
         row.argmax().item() if yes else None
