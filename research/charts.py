@@ -1,5 +1,5 @@
 """The report's findings: each an answer with computed numbers, and a figure, from the tables in
-results/ alone. What hasn't been measured yet leaves a sentence that says so."""
+results/ alone."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,22 +11,15 @@ from IPython.display import Markdown, display
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
-from mnist_helpers import load, plots
+from mnist_helpers import plots
 from research import study
 from research.recipes import LADDER, VARIANTS
 from research.robustness import MEASURED, RECIPES
-from research.runner import RESULTS, ROOT
+from research.runner import RESULTS
 
 BEFORE, LAST = "+ augmentation", "+ local normalisation"
 FEWER, MORE = "last rung, 50,000 images", "last rung, 60,000 images"
 SHOWN = ["grey paper 0.5", "shadow 0.6", "gaussian noise 0.2", "cover 6"]
-# Test images whose labels people rejected (Northcutt, Athalye and Mueller 2021).
-DOUBTFUL = {947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783}
-DOUBTFUL |= {8527, 9679, 9729}
-
-
-class NotMeasured(Exception):
-    """A table lacks rows; the message says how to get them."""
 
 
 @dataclass
@@ -34,42 +27,22 @@ class Finding:
     """What a section of the report shows: its answer, a figure, and a note in Markdown."""
 
     answer: str
-    figure: plots.Figure | None = None
-    note: str = ""
+    figure: plots.Figure
+    note: str
 
     def _ipython_display_(self) -> None:
-        display(Markdown(f"**{self.answer}**"))
-        if self.figure:
-            display(self.figure, Markdown(self.note))
+        display(Markdown(f"**{self.answer}**"), self.figure, Markdown(self.note))
 
 
 def findings(results: Path = RESULTS) -> dict[str, Finding]:
-    """Return the findings, by the name of the function that makes them. Those that lack
-    measurements have no figure, and an answer that says so."""
-    found = {}
-    for function in (ladder, parts, robustness, errors, elsewhere, published, speed):
-        try:
-            found[function.__name__] = function(results)
-        except NotMeasured as missing:
-            found[function.__name__] = Finding(str(missing))
-    return found
+    """Return the findings, by the name of the function that makes them."""
+    functions = (ladder, parts, robustness, elsewhere, published, speed)
+    return {function.__name__: function(results) for function in functions}
 
 
 def summary(found: dict[str, Finding]) -> Markdown:
-    """Return the answers as a numbered list, without those that lack measurements."""
-    return Markdown("\n".join(f"1. {each.answer}" for each in found.values() if each.figure))
-
-
-def read(results: Path, name: str, column: str, *values: str, rows: int = 1) -> pd.DataFrame:
-    """Return results/<name>.csv, which must have so many rows for each value of the column."""
-    path, table = results / f"{name}.csv", pd.DataFrame({column: []})
-    if path.exists():
-        table = study.read(path) if name == "study" else pd.read_csv(path)
-    counts = table[column].value_counts()
-    if lacking := [value for value in values if counts.get(value, 0) < rows]:
-        names = ", ".join(lacking)
-        raise NotMeasured(f"Not measured yet: {names}. Run `python -m research.{name}`.")
-    return table
+    """Return the answers as a numbered list."""
+    return Markdown("\n".join(f"1. {each.answer}" for each in found.values()))
 
 
 def measured_on(table: pd.DataFrame) -> str:
@@ -143,7 +116,7 @@ def error_chart(rows: pd.DataFrame, recipes: list[str], title: str, **options) -
 
 def ladder(results: Path) -> Finding:
     rungs = list(LADDER)
-    rows = read(results, "study", "recipe", *rungs[1:], rows=2)
+    rows = study.read(results / "study.csv")
     steps = {new: difference(rows, new, old) for old, new in pairwise(rungs[1:])}
     # Bonferroni: that none of the steps is named for chance alone.
     sure = [
@@ -160,23 +133,32 @@ def ladder(results: Path) -> Finding:
 
 def parts(results: Path) -> Finding:
     names = [BEFORE, *VARIANTS, FEWER, MORE]
-    rows = read(results, "study", "recipe", LAST, *names, rows=2)
-    table = pd.DataFrame([difference(rows, name, LAST) for name in names], index=names)
-    table.columns = ["points", "low", "high", "p"]
+    rows = study.read(results / "study.csv")
+    changes = {name: difference(rows, name, LAST) for name in names}
+    old = pd.read_csv(results / "study_220dcb3.csv")  # of a recipe that is gone
+    for name in old["recipe"].unique()[1:]:
+        changes[f"{name} (220dcb3)"] = difference(old, name, "as it was")
+    table = pd.DataFrame(changes, index=["points", "low", "high", "p"]).T
     # Holm 1979: that none is named for chance alone.
     ordered = table["p"].sort_values()
     table["p"] = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     sure = table[table["p"] < 0.05]
+    rest = table.drop(sure.index)["points"]
     title = f"{len(sure)} of {len(table)} changes of the last rung are beyond chance"
-    answer = f"{title}: {', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}."
-    lines = table.round({"points": 2, "low": 2, "high": 2, "p": 3}).reset_index(names="change")
+    answer = (
+        f"{title}: {', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}. "
+        f"Of the others, {rest.idxmin()} ({rest.min():+.2f}) costs most."
+    )
+    lines = table.map("{:.2f}".format).assign(p=table["p"].map("{:.3f}".format))
+    lines = lines.reset_index(names="change")
     note = f"{measured_on(rows)}\n\n{in_markdown(lines)}"
+    table = table.loc[names]
     names = [LAST, *table.sort_values("points").index]
     return Finding(answer, error_chart(rows, names, title, logarithmic=True), note)
 
 
 def robustness(results: Path) -> Finding:
-    table = read(results, "robustness", "recipe", *RECIPES, rows=2)
+    table = pd.read_csv(results / "robustness.csv")
     mean = table.groupby("recipe", sort=False)[list(MEASURED)].mean().T[list(RECIPES)]
     damaged = mean.drop("clean 0").mean()
     title = f"Damaged images: from {damaged['+ dropout']:.0f} to {damaged.max():.0f} % right"
@@ -187,27 +169,9 @@ def robustness(results: Path) -> Finding:
     return Finding(answer, figure, f"{measured_on(table)}\n\n{in_markdown(lines)}")
 
 
-def errors(results: Path) -> Finding:
-    rows = read(results, "study", "recipe", LAST, rows=2)
-    rows = rows.loc[rows["recipe"] == LAST]
-    pairs = rows["test_errors"].str.split().explode().str.split(":", expand=True).astype(int)
-    answers = pairs.groupby(0)[1]
-    always = answers.agg(lambda values: values.mode()[0])[answers.size() == len(rows)]
-    doubtful = DOUBTFUL & set(always.index)
-    title = f"{len(always)} test images are misclassified by all {len(rows)} seeds"
-    answer = (
-        f"{title}; one seed misclassifies {len(pairs) / len(rows):.0f} on average. Of these "
-        f"{len(always)}, {len(doubtful)} are among the 15 with doubtful labels."
-    )
-    pictures, labels = load(ROOT / "data").test.tensors
-    shown = list(always.index[:30])
-    captions = [f"{i}{'*' * (i in doubtful)}\n{labels[i]} → {always[i]}" for i in shown]
-    return Finding(answer, plots.image_grid(pictures[shown, 0], captions, title), measured_on(rows))
-
-
 def elsewhere(results: Path) -> Finding:
     real = "scikit-learn's digits"
-    table = read(results, "own_digits", "data set", real, rows=2)
+    table = pd.read_csv(results / "own_digits.csv")
     table["data set"] += table["images"].map(" ({:,})".format)
     table["error"] = 100 - 100 * table["right"] / table["images"]
     seeds = table.groupby(["data set", "preparation"], sort=False)["error"]
@@ -227,8 +191,8 @@ def elsewhere(results: Path) -> Finding:
 
 
 def published(results: Path) -> Finding:
-    rows = read(results, "study", "recipe", MORE, rows=2)
-    table = read(results, "published", "network")
+    rows = study.read(results / "study.csv")
+    table = pd.read_csv(results / "published.csv")
     own = 100 - study.summarise(rows)["test_accuracy"][MORE]
     error = (100 - table.set_index("network")["accuracy"]).rename("published").to_frame()
     by_test = table["epoch chosen"] == "by test accuracy"
@@ -253,7 +217,7 @@ def published(results: Path) -> Finding:
 
 def speed(results: Path) -> Finding:
     ours, usual, limit = "lesson, float32", "usual loop, float32", "float32 limit"
-    table = read(results, "speed", "contender", ours, usual, limit)
+    table = pd.read_csv(results / "speed.csv")
     speeds = table.pivot(index="round", columns="contender", values="images_per_second").dropna()
 
     def times(name: str, other: str) -> float:

@@ -7,12 +7,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
@@ -45,54 +45,20 @@ def current_commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-class Table:
-    """A CSV file to which one process at a time appends rows, in a `with` statement.
-
-    Raises RuntimeError if another process is writing to it, if its folder can't be written or gives
-    no locks, or if it has other columns.
-    """
-
-    def __init__(self, path: str | Path, columns: list[str]):
-        self.path, self.columns = Path(path), columns
-
-    def __enter__(self) -> "Table":
-        self._lock = FileLock(f"{self.path}.lock", timeout=0)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            raise RuntimeError(f"Another process is writing to {str(self.path)!r}") from error
-        except (OSError, NotImplementedError) as error:  # as on some network drives
-            raise RuntimeError(
-                f"{str(self.path)!r} can't be kept for one process: {error}. Name a file on a "
-                "local disk by --output."
-            ) from error
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        # The last line has no end if the process was killed while it wrote.
-        whole = text[: text.rfind("\n") + 1] or ",".join(self.columns) + "\n"
-        if whole != text:
-            self.path.write_text(whole, encoding="utf-8", newline="\n")
-        found = next(csv.reader([whole.split("\n")[0]]))
-        if found != self.columns:
-            self._lock.release()
-            raise RuntimeError(
-                f"{str(self.path)!r} has the columns {found}, but they should be {self.columns}. "
-                "Move the file elsewhere to begin a new one."
-            )
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._lock.release()
-
-    def rows(self) -> list[dict[str, str]]:
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def append(self, row: dict) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    """Return a table's rows. Begin it where there is none, and cut off a last line without an end,
+    which a process leaves that is killed while it writes. Raises ValueError at other columns."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1] or ",".join(columns) + "\n"
+    if whole != text:
+        path.write_text(whole, encoding="utf-8", newline="\n")
+    reader = csv.DictReader(whole.splitlines())
+    if reader.fieldnames != columns:
+        raise ValueError(
+            f"{str(path)!r} has the columns {reader.fieldnames}, but they should be {columns}. "
+            "Move the file elsewhere to begin a new one."
+        )
+    return list(reader)
 
 
 def run_missing(
@@ -108,23 +74,25 @@ def run_missing(
 
     Trials run in as many processes, or in joblib's present backend. One that fails costs no other
     its row; at the end, an ExceptionGroup holds all failures. After Ctrl-C the same call goes on.
+    Raises filelock's Timeout if another process writes to this table.
     """
     keys = list(trials[0])
-    commit = current_commit()
-    with Table(output, [*keys, *columns, "commit", *MACHINE]) as table:
-        done = {tuple(row[key] for key in keys) for row in table.rows()}
+    columns = [*keys, *columns, "commit", *MACHINE]
+    commit, failures = current_commit(), []
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{output}.lock", timeout=0):  # for another process would run the same trials
+        done = {tuple(row[key] for key in keys) for row in read_rows(output, columns)}
         missing = [trial for trial in trials if tuple(map(str, trial.values())) not in done]
         parallel = Parallel(processes, return_as="generator_unordered", batch_size=1)
         results: Iterable = parallel(delayed(_try)(function, trial) for trial in missing)
-        failures = []
-        try:
+        with output.open("a", newline="", encoding="utf-8") as file, closing(results):
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             for result in tqdm(results, total=len(missing), smoothing=0):
                 if isinstance(result, Exception):
                     failures.append(result)
                 else:
-                    table.append({**result, "commit": commit})
-        finally:
-            results.close()
+                    writer.writerow({**result, "commit": commit})
+                    file.flush()
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(missing)} trials failed", failures)
 

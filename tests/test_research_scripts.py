@@ -14,13 +14,13 @@ from scipy import ndimage
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import evaluate
-from research import busy, digit_detector, own_digits, robustness, speed, study
+from research import digit_detector, own_digits, robustness, speed, study
 from research.recipes import Recipe, hidden_layer
 
 from .conftest import ROOT
 
 
-@pytest.mark.parametrize("script", [busy, digit_detector, own_digits, robustness, speed, study])
+@pytest.mark.parametrize("script", [digit_detector, own_digits, robustness, speed, study])
 def test_each_script_explains_its_options(script, capsys):
     with pytest.raises(SystemExit) as stopped:
         script.main(["--help"])
@@ -87,12 +87,6 @@ def test_digits_from_elsewhere_have_a_row_for_each_preparation_and_seed(
     subset = TensorDataset(*splits.test[:20])
     expected = [evaluate(tiny.train(seed, splits)[0], subset).correct.sum() for seed in range(3)]
     assert right.loc["digits", "resized"].tolist() == expected
-
-
-def test_a_step_is_timed_beside_a_busy_process(data):
-    root = str(ROOT / "data")
-    row = busy.run_trial("one busy process", "after", 1, root, steps=1)
-    assert float(row["milliseconds"]) > 0 and int(row["threads"]) > 0
 
 
 def run_with(program: str, **environment: str) -> subprocess.CompletedProcess:
