@@ -9,9 +9,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
 if sys.platform == "linux":
     # PyTorch's wheels have GNU OpenMP there, which reads this as it loads: for how many rounds a
     # thread that waits keeps its core busy, by default 300,000. Beside other programs, the thread
-    # that it waits for then gets no turn: with two busy ones on two cores, a step took 61 ms, and 40
-    # with this (research/busy.py at commit 8cfdf2f, five rounds). The wheels for macOS and Windows
-    # have LLVM's or Intel's OpenMP, which don't read it.
+    # that it waits for then gets no turn: with two busy ones on two cores, a step took 61 ms, and
+    # 40 with this (research/busy.py at commit 8cfdf2f, five rounds). The wheels for macOS and
+    # Windows have LLVM's or Intel's OpenMP, which don't read it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # ruff: noqa: E402

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import UnionType
 
 import torch
 from torch import nn
@@ -54,10 +55,6 @@ def convolutional(dropout: tuple[float, float] = (0.0, 0.0)) -> nn.Module:
     )  # fmt: skip
 
 
-def tutorial() -> nn.Module:
-    return convolutional(dropout=(0.25, 0.5))
-
-
 def fixed_normalisation() -> nn.Module:
     """The lesson's network with the training images' mean and deviation in place of
     LocalNormalise."""
@@ -66,19 +63,11 @@ def fixed_normalisation() -> nn.Module:
     return model
 
 
-def without(kind: type) -> nn.Module:
+def without(kind: type | UnionType) -> nn.Module:
     """The lesson's network without its layers of this kind."""
     model = DigitClassifier()
     model.layers = nn.Sequential(*(each for each in model.layers if not isinstance(each, kind)))
     return model
-
-
-def without_dropout() -> nn.Module:
-    return without(nn.Dropout | nn.Dropout2d)
-
-
-def without_batch_normalisation() -> nn.Module:
-    return without(nn.BatchNorm1d | nn.BatchNorm2d)
 
 
 def channels(first: int) -> nn.Module:
@@ -96,10 +85,6 @@ def second_softmax() -> nn.Module:
     model = DigitClassifier()
     model.layers.append(nn.Softmax(dim=1))
     return model
-
-
-def always_augment(images: torch.Tensor, strength: float) -> torch.Tensor:
-    return augment(images)
 
 
 @dataclass(frozen=True)
@@ -164,17 +149,17 @@ LADDER = {
     "linear": Recipe(linear, bfloat16=False, **PLAIN),
     "hidden layer": Recipe(hidden_layer, bfloat16=False, **PLAIN),
     "two convolutions": Recipe(convolutional, **PLAIN),
-    "+ dropout": Recipe(tutorial, **PLAIN),
+    "+ dropout": Recipe(partial(convolutional, dropout=(0.25, 0.5)), **PLAIN),
     "+ batch normalisation": Recipe(fixed_normalisation, **PLAIN),
     "+ one cycle": Recipe(fixed_normalisation, augmentation=None),
     "+ augmentation": Recipe(fixed_normalisation),
     "+ local normalisation": Recipe(seeds=10),
 }
 VARIANTS = {  # the last rung with one thing changed
-    "without dropout": Recipe(without_dropout),
-    "without batch normalisation": Recipe(without_batch_normalisation),
+    "without dropout": Recipe(partial(without, nn.Dropout | nn.Dropout2d)),
+    "without batch normalisation": Recipe(partial(without, nn.BatchNorm1d | nn.BatchNorm2d)),
     "without augmentation": Recipe(augmentation=None),
-    "without the fade": Recipe(augmentation=always_augment),
+    "without the fade": Recipe(augmentation=lambda images, strength: augment(images)),
     "constant learning rate": Recipe(**CONSTANT),
     "half the channels": Recipe(partial(channels, 16)),
     "double the channels": Recipe(partial(channels, 64)),
