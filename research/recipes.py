@@ -1,6 +1,5 @@
 """The trainings that are compared: the lesson's ladder, and its last rung with one change each."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,8 +95,7 @@ class Recipe:
     images: int = 55_000  # the first so many of the 60,000 training images,
     held_out: int = 5_000  # and the last so many for validation
     epochs: int = 10
-    learning_rate: float = 5e-3  # the peak of one cycle,
-    one_cycle: bool = True  # or constant
+    constant_rate: float | None = None  # of learning; None is one cycle up to 5e-3
     augmentation: Callable | None = augment
     bfloat16: bool = True  # where the processor has it
     seeds: int = 5
@@ -121,20 +119,15 @@ class Recipe:
         if isinstance(model, NearestMean):
             return model.fit(data.training), []
         model = model.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, fused=True)
-        schedule = None  # OneCycleLR changes the optimizer's rate as soon as it is made
-        if self.one_cycle:
-            steps = self.epochs * math.ceil(len(data.training) / BATCH_SIZE)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=self.learning_rate, total_steps=steps, cycle_momentum=False
-            )
+        optimizer = None  # so that train makes Adam, and one cycle of its rate
+        if self.constant_rate:
+            optimizer = torch.optim.Adam(model.parameters(), lr=self.constant_rate, fused=True)
         history = train(
             model,
             data,
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
             optimizer=optimizer,
-            schedule=schedule,
             augmentation=self.augmentation,
             bfloat16=self.bfloat16 and has_bfloat16(),
             verbose=False,
@@ -142,8 +135,7 @@ class Recipe:
         return model, history
 
 
-CONSTANT = {"learning_rate": 1e-3, "one_cycle": False}
-PLAIN = CONSTANT | {"augmentation": None}
+PLAIN = {"constant_rate": 1e-3, "augmentation": None}
 LADDER = {
     "nearest mean": Recipe(NearestMean, seeds=1),
     "linear": Recipe(linear, bfloat16=False, **PLAIN),
@@ -160,7 +152,7 @@ VARIANTS = {  # the last rung with one thing changed
     "without batch normalisation": Recipe(partial(without, nn.BatchNorm1d | nn.BatchNorm2d)),
     "without augmentation": Recipe(augmentation=None),
     "without the fade": Recipe(augmentation=lambda images, strength: augment(images)),
-    "constant learning rate": Recipe(**CONSTANT),
+    "constant learning rate": Recipe(constant_rate=1e-3),
     "half the channels": Recipe(partial(channels, 16)),
     "double the channels": Recipe(partial(channels, 64)),
     "a second softmax": Recipe(second_softmax),
