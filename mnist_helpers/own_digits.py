@@ -68,10 +68,7 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
     images = torch.stack(images)
     rows = predict_proba(model, images)
-    digits = [
-        row.argmax().item() if yes else None
-        for row, yes in zip(rows, is_digit(images), strict=True)
-    ]
+    digits = np.where(is_digit(images), rows.argmax(dim=1), None).tolist()
     return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
 
 

@@ -78,13 +78,12 @@ def _unpack(image: Image.Image) -> tuple[np.ndarray, int]:
 def _in_colour(values: np.ndarray) -> np.ndarray:
     """Return values of any range and type as float32 [H, W, 3] in [0, 1]."""
     values = values[:, :, None] if values.ndim == 2 else values
-    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.dtype.kind not in "buif":
+    has_pixels = values.ndim == 3 and values.shape[2] in (1, 3, 4) and values.size > 0
+    if not has_pixels or values.dtype.kind not in "buif":
         raise PictureError(
             "A picture must be a path, a file, an image, or numbers of the shape [H, W], [H, W, 3] "
             f"or [H, W, 4], but this is {values.dtype} {list(values.shape)}."
         )
-    if values.size == 0:
-        raise PictureError("The picture has no pixels.")
     is_byte = values.dtype == np.uint8 and values.max() > 1  # else it may be a mask of 0 and 1
     if not is_byte:
         low, high = float(values.min()), float(values.max())
@@ -174,7 +173,7 @@ def _covered(grey: np.ndarray, is_shaded: bool) -> float:
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
     """Bring one digit's ink [H, W] in [0, 1] into MNIST's format, uint8 [28, 28]."""
-    ink = _scale_to(np.pad(_crop(ink), 1), WORKING_SIZE)
+    ink = _scale_to(np.pad(crop(ink), 1), WORKING_SIZE)
     core = morphology.skeletonize(ink > 0.5)
     to_paper = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
     width = 2 * np.median(to_paper[core]) if core.any() else 1
@@ -182,7 +181,7 @@ def normalise(ink: np.ndarray) -> torch.Tensor:
     if grow > 0:
         disc = np.hypot(*np.ogrid[-grow : grow + 1, -grow : grow + 1]) <= grow
         ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=disc)
-    ink = _scale_to(_crop(ink), BOX_SIZE)
+    ink = _scale_to(crop(ink), BOX_SIZE)
     image = np.zeros((28, 28), np.uint8)
     # MNIST's own centres of mass are at row and column 14, counted from 0.
     middles = zip(ndimage.center_of_mass(ink), ink.shape, strict=True)
@@ -191,7 +190,7 @@ def normalise(ink: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image)
 
 
-def _crop(ink: np.ndarray) -> np.ndarray:
+def crop(ink: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(ink > min(0.2, ink.max() / 2))
     return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 

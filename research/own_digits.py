@@ -54,12 +54,6 @@ def photograph(image: Image.Image, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.uint8(255 * (1 - photo if random.random() < 0.2 else photo)))
 
 
-def cut_tight(image: Image.Image) -> Image.Image:
-    """Return an image's ink, stretched to 16 x 16 pixels in black and white."""
-    box = image.point(lambda grey: 255 * (grey > 127)).getbbox()
-    return image.resize((16, 16), box=box).point(lambda grey: 255 * (grey > 127))
-
-
 def make_sets(data: MNIST) -> dict[str, tuple[list[Image.Image], np.ndarray]]:
     """Return pictures and labels [N], by the name of their data set."""
     random, small = np.random.default_rng(0), load_digits()
@@ -75,7 +69,6 @@ def make_sets(data: MNIST) -> dict[str, tuple[list[Image.Image], np.ndarray]]:
         "pen strokes": (strokes, np.array([int(each["label"]) for each in people] * 3)),
         "photographs": ([photograph(images[i], random) for i in some], labels[some]),
         "MNIST, untouched": (images, labels),
-        "MNIST, cut tight, small, black and white": ([cut_tight(each) for each in images], labels),
     }
 
 

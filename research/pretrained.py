@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 import mnist_helpers
 from mnist_helpers import evaluate, load, pretrained
@@ -29,11 +29,9 @@ def train(seed: int, root: str) -> tuple[tuple[float, float], dict[str, torch.Te
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m research.pretrained", description=__doc__)
     parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
-    parser.add_argument("--processes", type=int, default=2, help="with one thread each; default: 2")
     options = parser.parse_args(arguments)
     data = load(options.data)
-    trials = (delayed(train)(seed, options.data) for seed in range(5))
-    found = Parallel(options.processes)(trials)
+    found = Parallel(cpu_count())(delayed(train)(seed, options.data) for seed in range(5))
     for seed, ((accuracy, loss), _) in enumerate(found):
         print(f"seed {seed}: validation accuracy {accuracy:.4f}, loss {-loss:.4f}")
     torch.save(max(found, key=lambda each: each[0])[1], WEIGHTS)

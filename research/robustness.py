@@ -3,8 +3,8 @@ results/robustness.csv: a row for each recipe and seed, a column for each damage
 
 The recipe "damaged images too" is the last rung, but of each batch it sees half with one of three
 damages: uniform noise of up to 0.5, means of 3 x 3 pixels, or grey paper (up to 0.5) with faint ink
-(from 0.5 on). So it knows the likes of the noise, blur, paper, brightness and contrast measured
-here, and of nothing else. Move the table elsewhere when you change what a damage does.
+(from 0.5 on). So it knows the likes of the noise, blur, paper and contrast measured here, and of
+nothing else. Move the table elsewhere when you change what a damage does.
 """
 
 import dataclasses
@@ -47,11 +47,6 @@ def fog(images: torch.Tensor, density: float) -> torch.Tensor:
     return (images + density * clouds) / (1 + density)
 
 
-def salt_and_pepper(images: torch.Tensor, share: float) -> torch.Tensor:
-    chance = torch.rand_like(images)
-    return images.masked_fill(chance < share / 2, 0).masked_fill(chance > 1 - share / 2, 1)
-
-
 def cover(images: torch.Tensor, side: int) -> torch.Tensor:
     """Put a square of paper, of so many pixels, anywhere on the middle 20 x 20."""
     top, left = torch.randint(4, 25 - side, (2, len(images), 1, 1, 1))
@@ -64,11 +59,9 @@ DAMAGES = {  # functions of images x, float [N, 1, 28, 28] in [0, 1], and a stre
     "clean": (lambda x, _: x, [0]),
     "fog": (fog, [0.5, 1, 2]),
     "grey paper": (lambda x, level: level + (1 - level) * x, [0.2, 0.5, 0.7]),
-    "brightness": (lambda x, level: x + level, [0.2, 0.4, 0.6]),
     "contrast": (adjust_contrast, [0.5, 0.25, 0.1]),
     "shadow": (lambda x, dark: 1 - (1 - x) * (1 - dark * ACROSS), [0.3, 0.6, 0.9]),
     "gaussian noise": (lambda x, deviation: x + deviation * torch.randn_like(x), [0.1, 0.2, 0.4]),
-    "salt and pepper": (salt_and_pepper, [0.05, 0.1, 0.2]),
     "gaussian blur": (lambda x, deviation: gaussian_blur(x, 9, deviation), [1, 1.5, 2]),
     "rotation": (lambda x, angle: affine(x, angle, [0, 0], 1, [0, 0], SMOOTH), [-30, -20, 20, 30]),
     "translation": (lambda x, by: affine(x, 0, [by, by], 1, [0, 0], SMOOTH), [-3, -2, 2, 3]),

@@ -51,13 +51,6 @@ def test_boxed_digits_fill_20_pixels_around_their_centre_of_mass_whatever_their_
             assert np.abs(np.subtract(ndimage.center_of_mass(image), 14)).max() <= 0.51
 
 
-def test_digits_cut_tight_have_hardly_any_margin(data):
-    for digit in data.test.tensors[0][:10, 0].numpy():
-        image = np.asarray(own_digits.cut_tight(Image.fromarray(digit)))
-        assert image.shape == (16, 16) and set(image.flat) == {0, 255}
-        assert all(side.any() for side in (image[:2], image[-2:], image[:, :2], image[:, -2:]))
-
-
 def test_a_photograph_shows_its_digit(data):
     image = Image.fromarray(data.test.tensors[0][0, 0].numpy())
     pictures = [own_digits.photograph(image, np.random.default_rng(seed)) for seed in range(10)]
