@@ -1,5 +1,4 @@
-"""The report's findings: each an answer with computed numbers, and a figure, from the tables in
-results/ alone."""
+"""The report's findings: each an answer with computed numbers and a figure, of results/ alone."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +18,8 @@ from research.runner import RESULTS
 
 BEFORE, LAST = "+ augmentation", "+ local normalisation"
 FEWER, MORE = "last rung, 50,000 images", "last rung, 60,000 images"
-SHOWN = ["grey paper 0.5", "shadow 0.6", "gaussian noise 0.2", "cover 6"]
+TEXT = {"commit": str}  # 01215e5 is no number
+SHOWN = ["grey paper 0.5", "contrast 0.1", "gaussian noise 0.4", "translation 3"]
 
 
 @dataclass
@@ -47,10 +47,12 @@ def summary(found: dict[str, Finding]) -> Markdown:
 
 def measured_on(table: pd.DataFrame) -> str:
     """Return a sentence that names the machines of a table's rows, and the commits of the code."""
-    names = {"machine": "", "processor": "", "instructions": "", "threads": "threads: "}
-    names |= {"torch": "PyTorch ", "commit": "commit "}
-    parts = [text + table[name].astype(str) for name, text in names.items() if name in table]
-    machines = pd.concat(parts, axis=1).drop_duplicates().agg(", ".join, axis=1)
+    names = ["machine", "processor", "instructions", "threads", "torch"]
+    machines = [
+        "{}, {}, {}, threads: {}, PyTorch {}".format(*machine)
+        + f" (commit {', '.join(rows['commit'].unique())})"
+        for machine, rows in table.astype(str).groupby(names, sort=False)
+    ]
     return f"Measured on {'; and on '.join(machines)}."
 
 
@@ -89,12 +91,12 @@ def dot_chart(
                 place = {"xytext": (0, 11 * side), "textcoords": "offset points", "va": "center"}
                 text = f"{value:.{digits}f}"
                 axis.annotate(text, (value, row), color=colour, ha="center", fontsize=11, **place)
-    axis.set(xlabel=label, ylim=(len(table) - 0.4, -0.7), yticks=rows)
-    axis.set_yticklabels(table.index)
-    axis.margins(x=0.08)
+    axis.set(xlabel=label, ylim=(len(table) - 0.4, -0.7), yticks=rows, yticklabels=table.index)
+    axis.margins(x=0.1)
     if logarithmic:
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        subs = (2, 3, 4, 6) if np.divide(*axis.get_xlim()) > 0.1 else (1, 2, 5)
+        axis.xaxis.set_major_locator(LogLocator(subs=subs))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
     if len(columns) > 1:
@@ -143,35 +145,39 @@ def parts(results: Path) -> Finding:
     ordered = table["p"].sort_values()
     table["p"] = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     sure = table[table["p"] < 0.05]
-    rest = table.drop(sure.index)["points"]
+    removed = table.loc[table.index.str.startswith("without"), "points"]
     title = f"{len(sure)} of {len(table)} changes of the last rung are beyond chance"
     answer = (
-        f"{title}: {', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}. "
-        f"Of the others, {rest.idxmin()} ({rest.min():+.2f}) costs most."
+        f"{title}: {', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}. Among them "
+        f"are {len(removed.index.intersection(sure.index)) or 'none'} of the {len(removed)} parts "
+        f"taken out; the costliest is {removed.idxmin()} ({removed.min():+.2f} points)."
     )
-    lines = table.map("{:.2f}".format).assign(p=table["p"].map("{:.3f}".format))
+    p_values = table["p"].map(lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001")
+    lines = table.map("{:.2f}".format).assign(p=p_values)
     lines = lines.reset_index(names="change")
     note = f"{measured_on(rows)}\n\n{in_markdown(lines)}"
-    table = table.loc[names]
-    names = [LAST, *table.sort_values("points").index]
+    shown = table.loc[names].query("points > -1").sort_values("points").index
+    names = [LAST, *shown]
     return Finding(answer, error_chart(rows, names, title, logarithmic=True), note)
 
 
 def robustness(results: Path) -> Finding:
-    table = pd.read_csv(results / "robustness.csv")
+    table = pd.read_csv(results / "robustness.csv", dtype=TEXT)
     mean = table.groupby("recipe", sort=False)[list(MEASURED)].mean().T[list(RECIPES)]
     damaged = mean.drop("clean 0").mean()
-    title = f"Damaged images: from {damaged['+ dropout']:.0f} to {damaged.max():.0f} % right"
-    by_recipe = ", ".join(f"{name} {value:.1f} %" for name, value in damaged.items())
-    answer = f"{title} on average over {len(mean) - 1} damages ({by_recipe})."
-    figure = dot_chart(mean.loc[SHOWN], title, "accuracy (%)", digits=1)
+    title = f"Of damaged images, {damaged[LAST]:.0f} % are right;\nwithout local normalisation, "
+    title += f"{damaged[BEFORE]:.0f} %"
+    others = f"{damaged['+ dropout']:.1f} % for the tutorials' network (+ dropout), "
+    others += f"{damaged['damaged images too']:.1f} % after training on damaged images, too"
+    answer = f"{' '.join(title.split())}, on average over {len(mean) - 1} damages. It is {others}."
+    figure = dot_chart(100 - mean.loc[SHOWN], title, "error (%)", logarithmic=True)
     lines = mean.round(1).reset_index(names="damage, strength")
     return Finding(answer, figure, f"{measured_on(table)}\n\n{in_markdown(lines)}")
 
 
 def elsewhere(results: Path) -> Finding:
     real = "scikit-learn's digits"
-    table = pd.read_csv(results / "own_digits.csv")
+    table = pd.read_csv(results / "own_digits.csv", dtype=TEXT)
     table["data set"] += table["images"].map(" ({:,})".format)
     table["error"] = 100 - 100 * table["right"] / table["images"]
     seeds = table.groupby(["data set", "preparation"], sort=False)["error"]
@@ -217,7 +223,7 @@ def published(results: Path) -> Finding:
 
 def speed(results: Path) -> Finding:
     ours, usual, limit = "lesson, float32", "usual loop, float32", "float32 limit"
-    table = pd.read_csv(results / "speed.csv")
+    table = pd.read_csv(results / "speed.csv", dtype=TEXT)
     speeds = table.pivot(index="round", columns="contender", values="images_per_second").dropna()
 
     def times(name: str, other: str) -> float:
@@ -226,8 +232,8 @@ def speed(results: Path) -> Finding:
     title = f"The lesson's loop trains {times(ours, usual):.1f} times as fast as the usual loop"
     answer = f"{title} in float32, at {100 * times(ours, limit):.0f} % of the arithmetic limit."
     if (fast := "lesson, bfloat16") in speeds:
-        answer += f" In bfloat16 it is {times(fast, 'usual loop, bfloat16'):.1f} times as fast. "
-        answer += f"Its own gain from bfloat16 is {times(fast, ours):.1f}."
+        answer += f" In bfloat16, it is {times(fast, 'usual loop, bfloat16'):.1f} times as fast as "
+        answer += f"the usual loop in bfloat16, and {times(fast, ours):.1f} times as in float32."
     ratios = speeds.div(speeds[usual], axis=0)
     ratios = ratios.agg(["median", "min", "max"]).T.set_axis(["median", "low", "high"], axis=1)
     ratios = ratios.loc[table["contender"].unique()]

@@ -27,11 +27,11 @@ def describe_machine() -> dict[str, str]:
     """Return the columns MACHINE: what a number depends on apart from the code."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     known = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
-    best = [name for name in known if capabilities.get(name)]
+    best = next(filter(capabilities.get, known), torch.backends.cpu.get_cpu_capability().lower())
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "processor": capabilities.get("cpu_name") or platform.processor() or "unknown",
-        "instructions": best[0] if best else torch.backends.cpu.get_cpu_capability().lower(),
+        "instructions": best,
         "threads": str(torch.get_num_threads()),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
@@ -123,9 +123,8 @@ def parse_study(
     )
     parser.add_argument("--dask", metavar="ADDRESS", help="run there, as tcp://scheduler:8786")
     parser.add_argument(
-        "--recipes", nargs="+", choices=recipes, default=list(recipes), metavar="RECIPE",
-        help=f"some of: {'; '.join(recipes)}",
-    )  # fmt: skip
+        "--recipes", nargs="+", choices=recipes, default=list(recipes), metavar="RECIPE"
+    )
     return parser.parse_args(arguments)
 
 

@@ -17,7 +17,7 @@ SUMMARY = ROOT / "mnist_helpers" / "study.csv"
 
 def read(path: Path = RESULTS / "study.csv") -> pd.DataFrame:
     """Return the rows of the recipes as they are now."""
-    rows = pd.read_csv(path)
+    rows = pd.read_csv(path, dtype={"commit": str})
     versions = {name: recipe.version for name, recipe in RECIPES.items()}
     return rows[rows["version"] == rows["recipe"].map(versions)]
 

@@ -23,7 +23,7 @@ def results(tmp_path):
     """A folder of invented tables, and the published results."""
     for name in ("published.csv", "study_220dcb3.csv"):
         shutil.copy(RESULTS / name, tmp_path)
-    machine = dict.fromkeys([*MACHINE, "commit"], "x")
+    machine = dict.fromkeys(MACHINE, "x") | {"commit": "01215e5"}
 
     def write(name: str, rows: list[dict]) -> None:
         pd.DataFrame([row | machine for row in rows]).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -56,6 +56,11 @@ def results(tmp_path):
 def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(results):
     for finding in charts.findings(results).values():
         assert drawn(finding.figure).alt
+
+
+@pytest.mark.parametrize("name", ["ladder", "parts", "robustness", "elsewhere", "speed"])
+def test_a_finding_names_the_commits_of_its_rows(name, results):
+    assert "commit 01215e5)" in charts.findings(results)[name].note
 
 
 def test_a_difference_of_means_has_welchs_interval(results):
