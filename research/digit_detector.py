@@ -1,38 +1,32 @@
-"""Train the network that says whether an image shows a digit at all, and measure what it refuses.
+"""Train the network that says whether an image shows a digit at all.
 
 It is the network of mnist_helpers/detector.py: ten logits, and none of the ten has logit 0. It
 learns from MNIST's training digits, as they are and in other pens, cut tight, small and in black
 and white, and from what is no digit: signs of printed fonts, scribbles, halves of digits, two
 digits as one, textures and empty paper. All of them went through the same code as everybody's
 pictures. Its threshold, put into its last biases, refuses 0.3 % of what is found on validation
-images. Writes mnist_helpers/digit_detector.pt, and results/digit_detector.csv: what is refused of
-other digits, and of letters that people wrote.
+images. Writes mnist_helpers/digit_detector.pt; tests/test_digit_detector.py holds what it refuses.
 """
 
-import json
+import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import morphology
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 from tqdm import tqdm
 
 from mnist_helpers import MNIST, PictureError, load, predict_logits, train
-from mnist_helpers.canvas import draw
-from mnist_helpers.detector import WEIGHTS, is_digit, make_detector
+from mnist_helpers.detector import WEIGHTS, make_detector
 from mnist_helpers.own_digits import find_digits
 from mnist_helpers.pictures import crop, normalise, resize
-from research.runner import MACHINE, describe_machine, make_parser
 
 SIDE = 112  # pixels of a drawing
 FONTS = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"]
@@ -215,56 +209,29 @@ def make_chunk(seed: int, data: str) -> tuple[torch.Tensor, ...]:
     return torch.stack(digits), torch.tensor(np.array(numbers)), torch.stack(others)
 
 
-def is_refused(picture: np.ndarray) -> bool:
-    images = prepare(picture)
-    return not images or not is_digit(torch.stack(images)).any().item()
-
-
-def measure(data: MNIST) -> pd.DataFrame:
-    """Return the share that is refused of digits and letters."""
-    text = Path(__file__).with_name("pen_digits.json").read_text(encoding="utf-8")
-    pen = {"digits": [], "letters": []}
-    for each in json.loads(text)["drawings"]:
-        kind = "digits" if each["label"].isdigit() else "letters"
-        pen[kind] += [draw(each["strokes"], width) for width in (8, 14, 20)]
-    sets = {
-        "digits, MNIST's validation": data.validation.tensors[0][:, 0].numpy(),
-        "digits, scikit-learn's": np.uint8(np.round(load_digits().images * (255 / 16))),
-    } | {f"{kind}, pen strokes": drawings for kind, drawings in pen.items()}
-    rows = [
-        {"kind": kind, "pictures": len(each), "refused": np.mean([is_refused(p) for p in each])}
-        for kind, each in tqdm(sets.items(), "measuring")
-    ]
-    return pd.DataFrame(rows).assign(**describe_machine())
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser("digit_detector", __doc__)
-    parser.add_argument("--measure", action="store_true", help="the network that is there already")
+    parser = argparse.ArgumentParser(prog="python -m research.digit_detector", description=__doc__)
+    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
     options = parser.parse_args(arguments)
     data = load(options.data)
-    if not options.measure:
-        chunks = Parallel(min(cpu_count(), CHUNKS), return_as="generator")(
-            delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS)
-        )
-        digits, labels, others = map(torch.cat, zip(*tqdm(chunks, "drawing", CHUNKS), strict=True))
-        images = torch.cat([data.training.tensors[0][:, 0], digits, others])[:, None]
-        labels = [data.training.tensors[1], labels, torch.full((len(others),), 10)]
-        torch.manual_seed(0)
-        model = make_detector().to(memory_format=torch.channels_last)
-        with_none = nn.Sequential(model, nn.ZeroPad1d((0, 1)))  # none of the ten has logit 0
-        training = TensorDataset(images, torch.cat(labels))
-        train(with_none, MNIST(training, None, data.test), epochs=10)
-        validation = [prepare(image) for image in data.validation.tensors[0][:, 0].numpy()]
-        validation = torch.stack([image for images in validation for image in images])
-        with torch.no_grad():
-            scores = predict_logits(model, validation).logsumexp(dim=1)
-            model[-1].bias -= scores.quantile(REFUSED)
-        model.half().to(memory_format=torch.contiguous_format)
-        torch.save(model.state_dict(), WEIGHTS)
-    table = measure(data)
-    table.to_csv(options.output, index=False, float_format="%.4f")
-    print(table.drop(columns=MACHINE).round(4).to_string(index=False))
+    chunks = Parallel(min(cpu_count(), CHUNKS), return_as="generator")(
+        delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS)
+    )
+    digits, labels, others = map(torch.cat, zip(*tqdm(chunks, "drawing", CHUNKS), strict=True))
+    images = torch.cat([data.training.tensors[0][:, 0], digits, others])[:, None]
+    labels = [data.training.tensors[1], labels, torch.full((len(others),), 10)]
+    torch.manual_seed(0)
+    model = make_detector().to(memory_format=torch.channels_last)
+    with_none = nn.Sequential(model, nn.ZeroPad1d((0, 1)))  # none of the ten has logit 0
+    training = TensorDataset(images, torch.cat(labels))
+    train(with_none, MNIST(training, None, data.test), epochs=10)
+    validation = [prepare(image) for image in data.validation.tensors[0][:, 0].numpy()]
+    validation = torch.stack([image for images in validation for image in images])
+    with torch.no_grad():
+        scores = predict_logits(model, validation).logsumexp(dim=1)
+        model[-1].bias -= scores.quantile(REFUSED)
+    model.half().to(memory_format=torch.contiguous_format)
+    torch.save(model.state_dict(), WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def results(tmp_path):
     write("own_digits", [
         {"data set": name, "preparation": preparation, "seed": seed, "images": 1_000,
          "right": 900 + 20 * place + seed}
-        for name in ("scikit-learn's digits", "photographs")
+        for name in ("scikit-learn's digits", "pen strokes")
         for place, preparation in enumerate(own_digits.PREPARATIONS) for seed in range(3)
     ])  # fmt: skip
     write("robustness", [
@@ -65,15 +65,16 @@ def test_a_finding_names_the_commits_of_its_rows(name, results):
 
 def test_a_difference_of_means_has_welchs_interval(results):
     rows = study.read(results / "study.csv")
-    change, low, high, p_value = charts.difference(rows, charts.LAST, charts.BEFORE)
+    table = charts.compare({"step": (rows, charts.LAST, charts.BEFORE)})
+    change, low, high, p_value = table.loc["step"]
     test = stats.ttest_ind([99.5, 99.6, 99.7], [99.6, 99.5, 99.4], equal_var=False)
     assert change == pytest.approx(0.1) and p_value == pytest.approx(test.pvalue)
     assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
 
 
 def test_only_steps_that_chance_does_not_explain_are_named(results):
-    answer = charts.ladder(results).answer
-    assert "+ one cycle" in answer and charts.LAST not in answer
+    steps = charts.ladder(results).answer.split("beyond chance: ")[1]
+    assert "+ one cycle" in steps and charts.LAST not in steps
 
 
 def test_only_changes_that_chance_does_not_explain_among_so_many_are_named(results):

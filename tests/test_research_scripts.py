@@ -14,13 +14,13 @@ from scipy import ndimage
 from torch.utils.data import TensorDataset
 
 from mnist_helpers import evaluate
-from research import digit_detector, own_digits, robustness, speed, study
+from research import own_digits, robustness, speed, study
 from research.recipes import Recipe, hidden_layer
 
 from .conftest import ROOT
 
 
-@pytest.mark.parametrize("script", [digit_detector, own_digits, robustness, speed, study])
+@pytest.mark.parametrize("script", [own_digits, robustness, speed, study])
 def test_each_script_explains_its_options(script, capsys):
     with pytest.raises(SystemExit) as stopped:
         script.main(["--help"])
