@@ -33,7 +33,7 @@ FONTS = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "D
 FONTS += ["STIXGeneral", "STIXGeneralItalic", "cmr10", "cmtt10", "cmmi10"]
 # Not those that look like digits; written, a and alpha are the likest of the rest.
 SIGNS = "aaaACDEFGHJKLMNPQRTUVWXYdefhkmnrtuvwxy@#$%&?!+*=<>{}[]^~"
-GREEK = "ɑɑɑααα∝∝βγδεθλμπφψω"  # DejaVu and STIX have these
+GREEK = "ɑɑɑααα∝∝βγδεθλμπφψω"  # DejaVu and STIX have these; its Italic no ∝
 COUNTS = {"signs": 1000, "halves": 300, "two as one": 300, "scribbles": 350, "textures": 200}
 COUNTS |= {"empty paper": 100}  # in a chunk
 CHUNKS, DIGITS = 24, 2_000

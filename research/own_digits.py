@@ -109,6 +109,7 @@ def prepare(preparation: str, picture: Image.Image) -> torch.Tensor:
 def main(arguments: list[str] | None = None) -> None:
     options = make_parser("own_digits", __doc__).parse_args(arguments)
     torch.set_num_threads(1)  # as in the study
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     data = load(options.data)
     sets, rows = make_sets(data), []
     models = [RECIPES["+ local normalisation"].train(seed, data)[0] for seed in range(3)]

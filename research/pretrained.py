@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
     options = parser.parse_args(arguments)
     data = load(options.data)
-    found = Parallel(cpu_count())(delayed(train)(seed, options.data) for seed in range(5))
+    found = Parallel(min(cpu_count(), 5))(delayed(train)(seed, options.data) for seed in range(5))
     for seed, ((accuracy, loss), _) in enumerate(found):
         print(f"seed {seed}: validation accuracy {accuracy:.4f}, loss {-loss:.4f}")
     torch.save(max(found, key=lambda each: each[0])[1], WEIGHTS)

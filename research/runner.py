@@ -2,11 +2,12 @@
 
 import argparse
 import csv
+import io
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -50,14 +51,14 @@ def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
     which a process leaves that is killed while it writes. Raises ValueError at other columns."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     whole = text[: text.rfind("\n") + 1] or ",".join(columns) + "\n"
-    if whole != text:
-        path.write_text(whole, encoding="utf-8", newline="\n")
-    reader = csv.DictReader(whole.splitlines())
+    reader = csv.DictReader(io.StringIO(whole, newline=""))
     if reader.fieldnames != columns:
         raise ValueError(
             f"{str(path)!r} has the columns {reader.fieldnames}, but they should be {columns}. "
             "Move the file elsewhere to begin a new one."
         )
+    if whole != text:
+        path.write_text(whole, encoding="utf-8", newline="\n")
     return list(reader)
 
 
@@ -84,15 +85,15 @@ def run_missing(
         done = {tuple(row[key] for key in keys) for row in read_rows(output, columns)}
         missing = [trial for trial in trials if tuple(map(str, trial.values())) not in done]
         parallel = Parallel(processes, return_as="generator_unordered", batch_size=1)
-        results: Iterable = parallel(delayed(_try)(function, trial) for trial in missing)
-        with output.open("a", newline="", encoding="utf-8") as file, closing(results):
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+        results: Generator = parallel(delayed(_try)(function, trial) for trial in missing)
+        with closing(results):
             for result in tqdm(results, total=len(missing), smoothing=0):
                 if isinstance(result, Exception):
                     failures.append(result)
-                else:
+                    continue
+                with output.open("a", newline="", encoding="utf-8") as file:
+                    writer = csv.DictWriter(file, columns, lineterminator="\n")
                     writer.writerow({**result, "commit": commit})
-                    file.flush()
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(missing)} trials failed", failures)
 
@@ -123,8 +124,9 @@ def parse_study(
     )
     parser.add_argument("--dask", metavar="ADDRESS", help="run there, as tcp://scheduler:8786")
     parser.add_argument(
-        "--recipes", nargs="+", choices=recipes, default=list(recipes), metavar="RECIPE"
-    )
+        "--recipes", nargs="+", choices=recipes, default=list(recipes), metavar="RECIPE",
+        help=f"some of: {'; '.join(recipes)}",
+    )  # fmt: skip
     return parser.parse_args(arguments)
 
 

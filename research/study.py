@@ -15,10 +15,10 @@ from research.runner import RESULTS, ROOT, parse_study, run_study
 SUMMARY = ROOT / "mnist_helpers" / "study.csv"
 
 
-def read(path: Path = RESULTS / "study.csv") -> pd.DataFrame:
+def read(path: Path = RESULTS / "study.csv", recipes: dict | None = None) -> pd.DataFrame:
     """Return the rows of the recipes as they are now."""
     rows = pd.read_csv(path, dtype={"commit": str})
-    versions = {name: recipe.version for name, recipe in RECIPES.items()}
+    versions = {name: recipe.version for name, recipe in (recipes or RECIPES).items()}
     return rows[rows["version"] == rows["recipe"].map(versions)]
 
 

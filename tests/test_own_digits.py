@@ -236,6 +236,20 @@ def test_a_dark_corner_leaves_the_ink_dark(digits):
     assert classify(on_paper(ink) * light).endswith("94638071")
 
 
+@pytest.mark.parametrize("radius", [105, 120])
+def test_dark_corners_around_a_page_leave_the_ink_dark(digits, radius):
+    rows, columns = np.ogrid[-100:100, -100:100]
+    for number, digit in enumerate(digits):
+        sheet = np.pad(255 - np.kron(digit, np.ones((4, 4), np.uint8)), 44, constant_values=255)
+        sheet[rows**2 + columns**2 > radius**2] = 20  # as through a lens
+        assert classify(sheet).replace("?", "") == str(number)
+
+
+def test_a_bold_digit_cut_to_its_ink_keeps_its_ink(data):
+    image = data.validation.tensors[0][4420, 0].numpy()  # a 0 that covers half of its box
+    assert difference(to_mnist(cut(image)), image) < 0.35
+
+
 def test_a_faint_page_is_classified(digits):
     paper = on_paper(page(digits, "71926403", "30582164"), dark=0.8)
     grain = np.random.default_rng(0).normal(0, 0.01, paper.shape)

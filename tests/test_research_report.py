@@ -47,7 +47,8 @@ def results(tmp_path):
         for place, preparation in enumerate(own_digits.PREPARATIONS) for seed in range(3)
     ])  # fmt: skip
     write("robustness", [
-        {"recipe": name, "seed": seed} | dict.fromkeys(robustness.MEASURED, 80 + 5 * place)
+        {"recipe": name, "seed": seed, "version": robustness.RECIPES[name].version}
+        | dict.fromkeys(robustness.MEASURED, 80 + 5 * place)
         for place, name in enumerate(robustness.RECIPES) for seed in range(3)
     ])  # fmt: skip
     return tmp_path
@@ -75,6 +76,17 @@ def test_a_difference_of_means_has_welchs_interval(results):
 def test_only_steps_that_chance_does_not_explain_are_named(results):
     steps = charts.ladder(results).answer.split("beyond chance: ")[1]
     assert "+ one cycle" in steps and charts.LAST not in steps
+
+
+def test_p_values_are_holms(results):
+    rows = study.read(results / "study.csv")
+    names = ["1 epoch", "3 epochs", charts.BEFORE]  # the last two are equally far from it
+    table = charts.compare({name: (rows, name, charts.LAST) for name in names})
+    far, near = (
+        stats.ttest_ind(values, [99.5, 99.6, 99.7], equal_var=False).pvalue
+        for values in ([98.0, 98.1, 98.2], [99.4, 99.5, 99.6])
+    )
+    assert table["p"].tolist() == pytest.approx([3 * far, 2 * near, 2 * near])
 
 
 def test_only_changes_that_chance_does_not_explain_among_so_many_are_named(results):
