@@ -130,12 +130,12 @@ def dot_chart(
     return plots.show(figure, f"{' '.join(title.split())}. {label}: {listed}.")
 
 
-def error_chart(rows: pd.DataFrame, recipes: list[str], title: str, **options) -> plots.Figure:
+def error_chart(rows: pd.DataFrame, recipes: list[str], title: str) -> plots.Figure:
     """Draw the test errors of recipes: each seed, and the mean with its 95 % interval."""
     values = [100 - rows.loc[rows["recipe"] == name, "test_accuracy"] for name in recipes]
     table = 100 - study.summarise(rows).loc[recipes, ["test_accuracy", "test_high", "test_low"]]
     table.columns = ["mean", "low", "high"]
-    return dot_chart(table, title, "test error (%)", values=values, **options)
+    return dot_chart(table, title, "test error (%)", logarithmic=True, values=values)
 
 
 def ladder(results: Path) -> Finding:
@@ -150,7 +150,7 @@ def ladder(results: Path) -> Finding:
         f"steps after the linear model, {len(sure)} lower it beyond chance: {', '.join(sure)}."
     )
     note = f"{measured_on(rows)}\n\n{compared(table)}"
-    return Finding(answer, error_chart(rows, rungs, title, logarithmic=True), note)
+    return Finding(answer, error_chart(rows, rungs, title), note)
 
 
 def parts(results: Path) -> Finding:
@@ -171,7 +171,7 @@ def parts(results: Path) -> Finding:
     )
     note = f"{measured_on(rows)}\n\n{compared(table)}"
     names = table.loc[names].query("points > -1").sort_values("points").index
-    return Finding(answer, error_chart(rows, [LAST, *names], title, logarithmic=True), note)
+    return Finding(answer, error_chart(rows, [LAST, *names], title), note)
 
 
 def robustness(results: Path) -> Finding:

@@ -129,10 +129,10 @@ def contenders() -> dict[str, Callable[[str, int], float]]:
     return found
 
 
-def run_trial(contender: str, round: int, root: str, batches: int = BATCHES) -> dict[str, str]:
+def run_trial(contender: str, round: int, root: str) -> dict[str, str]:
     """Measure a contender in a process of its own, so that none finds what another left behind."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        speed = process.submit(contenders()[contender], root, batches).result()
+        speed = process.submit(contenders()[contender], root, BATCHES).result()
     return {"images_per_second": f"{speed:.0f}"}
 
 
