@@ -106,10 +106,10 @@ def _try(function: Callable[..., dict], trial: dict) -> dict | Exception:
         return error
 
 
-def make_parser(script: str, description: str) -> argparse.ArgumentParser:
+def make_parser(script: str, doc: str, output: Path | None = None) -> argparse.ArgumentParser:
     """Return a parser of the options --output and --data."""
-    parser = argparse.ArgumentParser(prog=f"python -m research.{script}", description=description)
-    parser.add_argument("--output", type=Path, default=RESULTS / f"{script}.csv")
+    parser = argparse.ArgumentParser(prog=f"python -m research.{script}", description=doc)
+    parser.add_argument("--output", type=Path, default=output or RESULTS / f"{script}.csv")
     parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
     return parser
 
