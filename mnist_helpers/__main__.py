@@ -25,8 +25,9 @@ def _load(path: str) -> nn.Module:
         raise ValueError(f"'{path}' can't be read: {error}") from error
     except Exception as error:  # a damaged file can fail anywhere
         raise ValueError(
-            f"'{path}' can't be loaded. It must be a network as torch.export.save writes it, and "
-            "the lesson into models/mnist.pt2; weights alone, as in models/mnist.pt, aren't one."
+            f"'{path}' can't be loaded. It must be a network that torch.export.save wrote, as the "
+            "lesson does into models/mnist.pt2, in no newer PyTorch than this; weights alone "
+            "(models/mnist.pt) aren't one."
         ) from error
     network.eval = lambda: network  # an exported network has no other mode, and would refuse
     return network
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _show(picture: object, predictions: list[Prediction]) -> Image.Image:
     colours, scale = open_picture(picture)
-    shown = Image.fromarray(np.uint8(255 * np.clip(colours, 0, 1)))
+    shown = Image.fromarray(np.uint8(255 * colours))
     brush = ImageDraw.Draw(shown)
     for prediction in predictions:
         box = [side * scale for side in prediction.box]

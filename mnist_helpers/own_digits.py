@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure
+from skimage import filters, measure, util
 from torch import nn
 
 from .detector import is_digit
@@ -60,7 +60,7 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
 
     `model` is any network from float [N, 1, 28, 28] to logits [N, 10]; it is left in evaluation
     mode. `picture` is what `open_picture` takes. Digits that touch are found as one. A picture
-    without ink gives no prediction. Raises PictureError if it can't be opened.
+    without ink gives no prediction. Raises PictureError if it can't be opened or is a pattern.
     """
     ink, labels, boxes = find_digits(picture)
     if not boxes:
@@ -76,8 +76,9 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """Return how much ink there is, in [0, 1], to which digit it belongs (0 = to none, 1 = to the
     first, ...), [H, W] each, and the digits' boxes, line by line, each from left to right.
 
-    Specks, edges and long lines are dropped, and the parts of broken digits joined. Raises
-    PictureError if the picture can't be opened or shows too many marks.
+    Edges, long lines, specks and what is smaller than half of the usual digit are dropped, and the
+    parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
+    many marks.
     """
     colours, scale = open_picture(picture)
     ink, mask = threshold(remove_paper(colours))
@@ -102,9 +103,8 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
     number_of = np.zeros(count, int)
     number_of[order] = np.arange(1, len(order) + 1)
-    label_of = np.zeros(parts.max() + 1, int)
-    label_of[large + 1] = number_of[owners]
-    labels = ndimage.grey_dilation(label_of[parts], (3, 3))  # with the strokes' soft edge
+    labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
+    labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
     return ink, labels, [Box(*np.round(boxes[i] / scale).astype(int).tolist()) for i in order]
 
 
@@ -114,8 +114,8 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Faint pixels count where they are connected to dark ones: soft edges do, ruled lines and print
     from the other side don't. Where nothing stands out from the paper's noise, there is no ink.
     """
-    brightest = np.sort(contrast, axis=None)
-    top = brightest[-min(50, 1 + contrast.size // 1000)]  # a hairline has few pixels
+    by_contrast = np.sort(contrast, axis=None)
+    top = by_contrast[-min(50, 1 + contrast.size // 1000)]  # a hairline has few pixels
     dark = contrast > filters.threshold_otsu(np.clip(contrast, None, top))  # Otsu 1979
     paper = np.median(contrast[~dark])
     noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
@@ -151,8 +151,8 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
-    """Take straight lines out of what is too wide to be one digit: the line under a number, the
-    frame of a table's cell."""
+    """Take level lines out of what is too wide to be one digit: the line under a number, the top
+    and bottom of a frame."""
     parts, boxes, _ = _parts(mask)
     lines = np.zeros_like(mask)
     stroke = _stroke(mask) if len(boxes) else 0
@@ -188,18 +188,18 @@ def _usual(boxes: np.ndarray, areas: np.ndarray) -> float:
 
 
 def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
-    """Say which marks are parts of one digit, bool [N, N]: a fragment and what is near, above or
-    below it, dots near each other, or two large parts one above the other, nearly touching."""
+    """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
+    above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
     # How far they are apart, across and down [N, N, 2]; below 0 they overlap by so much.
     apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
-    distance = np.hypot(*np.moveaxis(np.maximum(apart, 0), 2, 0))
+    distance = np.linalg.norm(np.maximum(apart, 0), axis=2)
     sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
     smaller, larger = np.minimum.outer(sizes, sizes), np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    fragment_belongs = is_near & (is_above | (larger < 4 * stroke))
-    return fragment_belongs & (smaller < max(4 * stroke, 0.75 * usual))
+    is_fragment = smaller < max(4 * stroke, 0.75 * usual)
+    return is_near & is_fragment & (is_above | (larger < 4 * stroke))
 
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
@@ -207,7 +207,7 @@ def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     the line whose last box it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
-        lasts = boxes[[line[-1] for line in lines] or slice(0)]
+        lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
         share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
         if share.max(initial=0) > 0.3:

@@ -2,8 +2,8 @@
 
 import io
 import itertools
+import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinn
 
 
 class PictureError(ValueError):
-    """The picture cannot be read; the message says why, in one sentence."""
+    """The picture cannot be read, or shows no digits; the message says why."""
 
 
 def open_picture(picture: object) -> tuple[np.ndarray, float]:
@@ -37,10 +37,10 @@ def open_picture(picture: object) -> tuple[np.ndarray, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of much that it then reads all the same
             if isinstance(picture, Image.Image):
-                values, side = _unpack(picture)
-            elif isinstance(picture, (str, Path)) or hasattr(picture, "read"):
+                values, side = _unpack(picture, is_ours=False)
+            elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
                 with Image.open(picture) as image:
-                    values, side = _unpack(image)
+                    values, side = _unpack(image, is_ours=True)
             else:
                 values = np.asarray(picture)
                 if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
@@ -59,19 +59,19 @@ def open_picture(picture: object) -> tuple[np.ndarray, float]:
     return colours, max(colours.shape[:2]) / side
 
 
-def _unpack(image: Image.Image) -> tuple[np.ndarray, int]:
+def _unpack(image: Image.Image, *, is_ours: bool) -> tuple[np.ndarray, int]:
     """Return the first frame's values, upright and shrunk, and its longer side before that."""
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"The picture has more than {MAX_PIXELS:,} pixels; please shrink it.")
     side = max(image.size)
-    image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
+    if is_ours:
+        image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
     image = ImageOps.exif_transpose(image)  # a copy
     if image.mode.startswith("I"):  # 16 or 32 bits
         image = image.convert("I").convert("F")
     elif image.has_transparency_data or image.mode not in {"L", "RGB", "F"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if side > LARGEST_SIDE:
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))  # if it is larger
     return np.asarray(image), side
 
 
@@ -95,8 +95,6 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
         values, alpha = values[:, :, :3], values[:, :, 3:]
         is_dark = (values * alpha).sum() < 0.5 * 3 * alpha.sum()
         values = values * alpha + is_dark * (1 - alpha)
-    if np.ptp(values) == 0:
-        raise PictureError("The picture has the same colour everywhere: nothing is written on it.")
     return np.broadcast_to(values, (*values.shape[:2], 3))
 
 
@@ -165,11 +163,11 @@ def _covered(grey: np.ndarray, is_shaded: bool) -> float:
     contrast = _find_paper(grey, is_shaded) - grey
     full = max(np.percentile(contrast, 99), contrast.max() / 2, 1e-6)  # a hairline has few pixels
     ink = np.clip(contrast / full, 0, 1)
-    i = min(ink.shape) // 21  # inside of a frame, but for small pictures
+    i = min(ink.shape) // 21  # within a frame, but for small pictures
     border = np.concatenate([ink[i], ink[-1 - i], ink[:, i], ink[:, -1 - i]])
     covered = ink.mean() + 2 * border.mean()
-    if max(ink.shape) <= 32:  # else corners may be dark, of a lens or a page
-        covered += 2 * ink[np.ix_([0, -1], [0, -1])].mean()  # which few digits cut tight reach
+    if max(ink.shape) <= 32:  # digits cut tight seldom reach corners; a photo's may be dark
+        covered += 2 * ink[np.ix_([0, -1], [0, -1])].mean()
     return (1.2 if is_shaded else 1) * covered
 
 
@@ -181,8 +179,7 @@ def normalise(ink: np.ndarray) -> torch.Tensor:
     width = 2 * np.median(to_paper[core]) if core.any() else 1
     grow = round((THINNEST * WORKING_SIZE / BOX_SIZE - width) / 2)
     if grow > 0:
-        disc = np.hypot(*np.ogrid[-grow : grow + 1, -grow : grow + 1]) <= grow
-        ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=disc)
+        ink = ndimage.grey_dilation(np.pad(ink, grow), footprint=morphology.disk(grow))
     ink = _scale_to(crop(ink), BOX_SIZE)
     image = np.zeros((28, 28), np.uint8)
     # MNIST's own centres of mass are at row and column 14, counted from 0.
@@ -193,6 +190,7 @@ def normalise(ink: np.ndarray) -> torch.Tensor:
 
 
 def crop(ink: np.ndarray) -> np.ndarray:
+    """Return the part of [H, W] that holds the ink."""
     rows, columns = np.nonzero(ink > min(0.2, ink.max() / 2))
     return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 

@@ -2,9 +2,9 @@
 
 It is the network of mnist_helpers/detector.py. It learns from MNIST's training digits, as they are
 and in other pens, cut tight, small and in black and white, and from what is no digit: signs of
-fonts, written letters, scribbles, halves of digits, two as one, textures and empty paper. All went
-through the same code as everybody's pictures. Its threshold, put into its last biases, refuses
-0.25 % of what is found on validation images. Writes mnist_helpers/digit_detector.pt.
+fonts, written letters, scribbles, halves of digits, two as one, textures and empty paper. What is
+drawn goes through the same code as everybody's pictures. Its threshold, put into its last biases,
+refuses 0.25 % of what is found on validation images. Writes mnist_helpers/digit_detector.pt.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ from research.runner import make_parser
 SIDE = 112  # pixels of a drawing
 FONTS = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"]
 FONTS += ["STIXGeneral", "STIXGeneralItalic", "cmr10", "cmtt10", "cmmi10"]
-SIGNS = "aACDEFGHJKLMNPQRTUVWXYdefhkmnrtuvwxy@#$%&?!+*=<>{}[]^~"  # none that looks like a digit
-GREEK = "ɑαβγδεθλμπφψω"  # DejaVu and STIX have these
+LETTERS = "aACDEFGHJKLMNPQRTUVWXYdefhkmnrtuvwxy"  # none that looks like a digit
+SIGNS = "@#$%&?!+*=<>{}[]^~ɑαβγδεθλμπφψω"  # the fonts cm... have others in these places
 # A written alpha and a, the likest to digits of all letters, and not as fonts have them.
 ALPHA = [(10, -7), (5, 0), (0, 6), (-6, 6), (-9, 0), (-6, -6), (0, -6), (5, 1), (10, 7)]
 A = [(6, -6), (0, -8), (-7, -3), (-8, 4), (-3, 7), (3, 2), (6, -7), (5, 1), (6, 7), (10, 6)]
@@ -42,7 +42,7 @@ REFUSED = 0.0025  # of the validation digits
 
 
 def warp(values: np.ndarray) -> np.ndarray:
-    """Turn, slant and bend a drawing [H, W], by PyTorch's chance."""
+    """Turn, slant and bend a drawing [H, W], with PyTorch's random numbers."""
     image = torch.from_numpy(np.array(values, np.float32))[None]
     image = transforms.RandomAffine(9, scale=(0.8, 1.1), shear=12)(image)
     return transforms.ElasticTransform(alpha=40.0, sigma=6.0)(image)[0].numpy()
@@ -57,7 +57,7 @@ def trace(mask: np.ndarray, radius: float) -> np.ndarray:
 def draw_sign(random: np.random.Generator) -> np.ndarray:
     """Return a sign of a font, wide or narrow, most of them written with a round pen."""
     name = str(random.choice(FONTS))
-    signs = SIGNS if name.startswith("cm") else SIGNS + GREEK
+    signs = LETTERS if name.startswith("cm") else LETTERS + SIGNS
     font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}.ttf", 64)
     image = Image.new("L", (SIDE, SIDE))
     ImageDraw.Draw(image).text((56, 56), str(random.choice(list(signs))), 255, font, anchor="mm")
@@ -123,7 +123,7 @@ def halve(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def put_together(first: np.ndarray, second: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Put two digits on each other, or beside each other, where many touch."""
-    first, second = np.pad(first, 24), np.pad(second, 24)
+    first, second = np.pad(first, 40), np.pad(second, 40)
     shift = random.integers(-15, 16), random.integers(-40, 41)
     return np.maximum(first, np.roll(second, shift, axis=(0, 1)))
 
@@ -151,12 +151,12 @@ def rewrite(values: np.ndarray, label: int, random: np.random.Generator) -> np.n
     elif kind == 2:
         change = ndimage.grey_dilation if random.random() < 0.7 else ndimage.grey_erosion
         values = change(values, size=(int(random.choice([3, 5, 7])),) * 2)
-    if values.max() > 0.5 and (kind := random.random()) < 0.75:
+    if values.max() > 0.5 and (shape := random.random()) < 0.75:
         values = crop(values)
         height, width = (int(side) for side in random.integers(8, 21, 2))
-        if kind < 0.2:  # few pixels of the same aspect; up to 0.6, of another one
+        if shape < 0.2:  # few pixels of the same aspect; up to 0.6, of another one
             width = max(3, round(height * values.shape[1] / values.shape[0]))
-        if kind < 0.6:
+        if shape < 0.6:
             image = Image.fromarray(np.float32(values))
             values = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     return values > random.uniform(0.3, 0.6) if random.random() < 0.4 else values
@@ -167,7 +167,7 @@ def make_kinds(
 ) -> dict[str, Callable[[], np.ndarray]]:
     """Return a function for each kind of what is no digit, which draws another one at each call.
     `images`, uint8 [N, 28, 28] with `labels` [N], are digits to make some of."""
-    partial = images[~np.isin(labels, [1, 7])]  # half of these may be a 1, and so may two
+    partial = images[~np.isin(labels, [1, 7])]  # half of a 1 or 7 may be a 1, and so may two 1s
 
     def some(images: np.ndarray) -> np.ndarray:
         return resize(images[random.integers(len(images))] / 255, SIDE, SIDE)
@@ -199,9 +199,9 @@ def make_chunk(seed: int, data: str) -> tuple[torch.Tensor, ...]:
     images, labels = (each.numpy() for each in load(data).training.tensors)
     images = images[:, 0]
     digits, others = [], []
-    for some in random.integers(len(images), size=DIGITS):
-        drawn = rewrite(resize(images[some] / 255, SIDE, SIDE), labels[some], random)
-        digits += [(image, labels[some]) for image in prepare(drawn)]
+    for index in random.integers(len(images), size=DIGITS):
+        drawn = rewrite(resize(images[index] / 255, SIDE, SIDE), labels[index], random)
+        digits += [(image, labels[index]) for image in prepare(drawn)]
     kinds = make_kinds(images, labels, random)
     for kind, count in COUNTS.items():
         for _ in range(count):

@@ -195,9 +195,15 @@ def test_a_picture_is_turned_as_its_camera_was(name, type, scale, tmp_path):
     assert np.allclose(box, scale * np.array(LINE), atol=2 * scale)
 
 
-def test_boxes_of_a_large_picture_are_in_its_own_pixels():
-    (box,) = find_boxes(np.kron(line(), np.ones((8, 8))))
-    assert np.allclose(box, 8 * np.array(LINE), atol=8)
+@pytest.mark.parametrize("is_file", [False, True])
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(is_file):
+    picture = np.kron(line(), np.ones((28, 28)))
+    if is_file:
+        Image.fromarray(np.uint8(255 * picture)).save(file := io.BytesIO(), "jpeg")
+        picture = Image.open(file)
+    for _ in range(2):  # an image stays as it is
+        (box,) = find_boxes(picture)
+        assert np.allclose(box, 28 * np.array(LINE), atol=28)
 
 
 def cut(image: np.ndarray) -> np.ndarray:
@@ -325,6 +331,11 @@ def test_a_0_beside_a_taller_stroke_comes_second():
     picture[np.abs(np.hypot((rows - 75) / 35, (columns - 160) / 25) - 1) < 0.15] = 0.2
     assert [box.left // 50 for box in find_boxes(picture)] == [2, 2]
     assert find_boxes(picture)[0].left == 100
+
+
+@pytest.mark.parametrize("colour", [0, 7, 255])
+def test_on_a_picture_of_one_colour_there_is_no_digit(colour):
+    assert predict_digits(NETWORK, np.full((90, 120), colour, np.uint8)) == []
 
 
 def test_thousands_of_specks_get_a_sentence():
