@@ -161,8 +161,7 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         height, width = bottom - top, right - left
         is_high = height > 5 * stroke  # else it may be the bar of a 5
         is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
-        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        if is_wide or is_frame:
+        if is_wide:
             part = parts[top:bottom, left:right] == number
             part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
             line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
