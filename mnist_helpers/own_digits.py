@@ -76,7 +76,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """Return how much ink there is, in [0, 1], to which digit it belongs (0 = to none, 1 = to the
     first, ...), [H, W] each, and the digits' boxes, line by line, each from left to right.
 
-    Edges, long lines, specks and what is smaller than half of the usual digit are dropped, and the
+    Edges, long lines, specks and what is smaller than 0.6 of the usual digit are dropped, and the
     parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
     many marks.
     """
@@ -99,7 +99,8 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
         boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
-    least = 0.5 * _usual(boxes, np.bincount(owners, areas))  # commas are smaller
+    # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
+    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
     order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
     number_of = np.zeros(count, int)
     number_of[order] = np.arange(1, len(order) + 1)
