@@ -47,7 +47,7 @@ def to_mnist(picture: object) -> torch.Tensor:
     `picture` is what `open_picture` takes, dark on light or light on dark. As in LeCun et al. 1998
     (section III.A), the ink is scaled into 20 x 20 pixels, with its aspect kept and grey edges, and
     its centre of mass is placed in the middle. Thin strokes are thickened first. Raises
-    PictureError if it can't be opened or shows no ink.
+    PictureError if it can't be opened, is a pattern or shows no ink.
     """
     ink, labels, _ = find_digits(picture)
     if not labels.any():
@@ -162,7 +162,8 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         height, width = bottom - top, right - left
         is_high = height > 5 * stroke  # else it may be the bar of a 5
         is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
-        if is_wide:
+        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
+        if is_wide or is_frame:
             part = parts[top:bottom, left:right] == number
             part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
             line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))

@@ -20,7 +20,7 @@ THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinn
 
 
 class PictureError(ValueError):
-    """The picture cannot be read, or shows no digits; the message says why."""
+    """The picture cannot be read, or can be no picture of digits; the message says why."""
 
 
 def open_picture(picture: object) -> tuple[np.ndarray, float]:

@@ -214,6 +214,7 @@ def make_chunk(seed: int, data: str) -> tuple[torch.Tensor, ...]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = make_parser("digit_detector", __doc__, WEIGHTS).parse_args(arguments)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     data = load(options.data)
     chunks = Parallel(min(cpu_count(), CHUNKS), return_as="generator")(
         delayed(make_chunk)(seed, options.data) for seed in range(CHUNKS)
