@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 
 def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -19,29 +19,59 @@ def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     return first.device, first.dtype
 
 
-def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def to_pixels(images: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return uint8 images as what networks are given: there, in this dtype, from 0 to 1.
+
+    Raises ValueError for another dtype: floats in [0, 1] would be divided by 255 once more."""
+    if images.dtype != torch.uint8:
+        raise ValueError(
+            f"images must be uint8, from 0 to 255, but they are {images.dtype}. Without ToTensor "
+            "they stay so; to_mnist makes such an image of any picture."
+        )
+    return images.to(device, dtype) / 255
+
+
+@torch.no_grad()
+def predict_logits(model: nn.Module, images: torch.Tensor | np.ndarray) -> torch.Tensor:
     """Return the logits [N, 10], float32 on the CPU, of uint8 images [N, 28, 28] or [N, 1, 28, 28].
 
-    The model, which maps float [N, 1, 28, 28] in [0, 1] to logits, is left in evaluation mode.
-    Raises ValueError for images of another shape or dtype, and for a model with other outputs.
+    The model maps float [N, 1, 28, 28] in [0, 1] to logits. It works in evaluation mode, and is
+    left as it was. Raises ValueError for images of another shape or dtype, and for a model with
+    other outputs, or with some that are no finite numbers.
     """
-    if images.dtype != torch.uint8 or images.shape[1:] not in ((28, 28), (1, 28, 28)):
+    images = torch.as_tensor(images)
+    if images.shape[1:] not in ((28, 28), (1, 28, 28)):
         raise ValueError(
             f"images must be uint8 [N, 28, 28], but they are {images.dtype} {list(images.shape)}. "
             "to_mnist makes such an image of any picture."
         )
     device, dtype = place_of(model)
-    model.eval()
-    logits = [torch.empty(0, 10, dtype=torch.float32, device="cpu")]
-    with torch.no_grad():
-        for (batch,) in DataLoader(TensorDataset(images.reshape(-1, 1, 28, 28)), batch_size=250):
-            logits.append(model(batch.to(device, dtype) / 255).float().cpu())
-            if logits[-1].shape != (len(batch), 10):
-                raise ValueError(
-                    f"The network must return logits [{len(batch)}, 10] for {len(batch)} images, "
-                    f"but it returned {list(logits[-1].shape)}. Look at its last layer."
-                )
-    return torch.cat(logits)
+    modes = [(module, module.training) for module in model.modules()]
+    batches = []
+    try:
+        model.eval()
+        for batch in images.reshape(-1, 1, 28, 28).split(250):
+            logits = model(to_pixels(batch, device, dtype)) if len(batch) else torch.empty(0, 10)
+            batches.append(_checked(logits, len(batch)).float().cpu())
+    finally:
+        for module, training in modes:
+            module.training = training
+    return torch.cat(batches)
+
+
+def _checked(logits: object, count: int) -> torch.Tensor:
+    found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != [count, 10]:
+        raise ValueError(
+            f"The network must return logits [{count}, 10] for {count} images, but it returned "
+            f"{found}. Look at the last lines of its forward, and at its last layer."
+        )
+    if not logits.isfinite().all():
+        raise ValueError(
+            "The network answers with numbers that are not finite (nan or inf), so it has no "
+            "prediction. Its training has failed: train it again, with a lower learning rate."
+        )
+    return logits
 
 
 def predict_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -49,9 +79,12 @@ def predict_proba(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return predict_logits(model, images).softmax(dim=1)
 
 
-def evaluate(model: nn.Module, dataset: TensorDataset) -> "Evaluation":
-    """Classify all images of a data set of uint8 images [N, 1, 28, 28] and labels [N]."""
-    images, labels = dataset.tensors
+def evaluate(model: nn.Module, dataset: Dataset | DataLoader) -> "Evaluation":
+    """Classify all images of a data set (or of a loader's batches) of pairs: uint8 images
+    [1, 28, 28] and labels. Neither the model nor PyTorch's random numbers are changed."""
+    with torch.random.fork_rng(devices=[]):  # a loader draws one even if it doesn't shuffle
+        loader = dataset if isinstance(dataset, DataLoader) else DataLoader(dataset, batch_size=250)
+        images, labels = map(torch.cat, zip(*loader, strict=True))
     # Softmax in float64: in float32, small probabilities would be rounded to steps of 6e-8.
     probabilities = predict_logits(model, images).double().softmax(dim=1)
     return Evaluation(labels.cpu().numpy(), probabilities.numpy())
@@ -99,9 +132,11 @@ class Evaluation:
 
 
 def study() -> pd.DataFrame:
-    """Return what a study measured of each training, by its name: the number of seeds, the mean
-    accuracies in percent with their 95 % intervals over the seeds, the mean losses in nats, the
-    median seconds on one core, and whether it is a rung of the lesson's ladder.
+    """Return what a study measured of each training, by the number of training images and its
+    name: the number of seeds, the mean accuracies in percent with their 95 % intervals over the
+    seeds, also on paper that is 20, 50 and 70 % grey, the mean losses in nats, the median seconds
+    on one core, and whether it is a rung of the lesson's ladder.
 
     research/study.py writes the table."""
-    return pd.read_csv(Path(__file__).with_name("study.csv"), index_col="recipe")
+    path = Path(__file__).with_name("study.csv")
+    return pd.read_csv(path, index_col=["images", "recipe"])

@@ -19,7 +19,8 @@ class LocalNormalise(nn.Module):
         batch = images.transpose(0, 1).contiguous(memory_format=torch.channels_last)
         means = F.avg_pool2d(batch, 11, stride=1, padding=5, count_include_pad=False)
         detail = images - means.transpose(0, 1)
-        contrast = detail.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        power = detail.square().mean(dim=(1, 2, 3), keepdim=True)
+        contrast = (power + 1e-6).sqrt()  # at exactly 0, the root's slope would be infinite
         return detail / (contrast + 0.02)  # so that an empty image stays empty
 
 

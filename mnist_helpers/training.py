@@ -1,16 +1,18 @@
 """The lesson's augmentation and training, for those who import them."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
 from .data import MNIST
-from .evaluation import evaluate, place_of
+from .evaluation import evaluate, place_of, to_pixels
 
 
 def augment(images: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
-    """Rotate, scale, slant and shift each image, float [N, 1, H, W], by its own random amount.
+    """Rotate, scale, slant and shift each image, float [N, C, S, S], by its own random amount.
 
     At strength 1 they are rotated by up to 12 degrees, scaled by 12 %, slanted by 15 % of the
     height and shifted by 2 of 28 pixels, each in both directions. What comes in from outside is 0.
@@ -44,7 +46,7 @@ def train_epoch(model, loader, optimizer, schedule=None, change=None, bfloat16=F
     device, dtype = place_of(model)
     total, count = 0.0, 0
     for images, labels in loader:
-        images, labels = images.to(device, dtype) / 255, labels.to(device)
+        images, labels = to_pixels(images, device, dtype), labels.to(device)
         if change:
             images = change(images)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -67,6 +69,7 @@ def train(
     optimizer: torch.optim.Optimizer | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     augmentation=augment,
+    generator: torch.Generator | None = None,
     bfloat16: bool | None = None,
     verbose: bool = True,
 ) -> list[dict]:
@@ -76,12 +79,15 @@ def train(
     mode. Without an optimizer, Adam's learning rate takes one cycle up to 5e-3; with one, it is
     the optimizer's own, or as `schedule` says, which takes a step after each batch.
     `augmentation(images, strength)` makes other training images; its strength is 1 at first and
-    falls to 0 in the last 40 % of the epochs (a single epoch has 0). `bfloat16` is by default what
-    `has_bfloat16` says. Raises ValueError for a schedule without an optimizer.
+    falls to 0 in the last 40 % of the epochs (a single epoch has 0). A transform of torchvision
+    takes images alone: `augmentation=lambda images, strength: transform(images)`. `bfloat16` is by
+    default what `has_bfloat16` says. Raises ValueError for images that aren't uint8, a schedule
+    without an optimizer, an optimizer of another model, and a loss that is no finite number.
 
     A row has epoch, training_loss, validation_loss (in nats) and validation_accuracy, in [0, 1].
     The weights at the start, dropout, the order of the images and their augmentation come from
-    PyTorch's generator: call `torch.manual_seed` before you make the model.
+    PyTorch's generator: call `torch.manual_seed` before you make the model. With a `generator`,
+    as `DataLoader` takes it, several networks get the images in the same order.
     """
     device, _ = place_of(model)
     if bfloat16 is None:
@@ -90,10 +96,17 @@ def train(
         data.training,
         batch_size,
         shuffle=True,
+        generator=generator,
         drop_last=len(data.training) % batch_size == 1,  # batch normalisation needs two images
     )
     if optimizer is None and schedule is not None:
         raise ValueError("A schedule belongs to an optimizer: give train both, or neither.")
+    own = set(model.parameters())
+    if optimizer and not any(own & set(group["params"]) for group in optimizer.param_groups):
+        raise ValueError(
+            "The optimizer holds none of this model's parameters, so the model would not learn. "
+            "Make the optimizer after the model: optim.Adam(model.parameters())."
+        )
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -104,6 +117,11 @@ def train(
         strength = min(1, 2.5 * (1 - epoch / epochs))
         change = augmentation and (lambda images, s=strength: augmentation(images, s))
         training_loss = train_epoch(model, loader, optimizer, schedule, change, bfloat16)
+        if not math.isfinite(training_loss):
+            raise ValueError(
+                f"The training loss is {training_loss} in epoch {epoch}: the weights have grown "
+                "without bound, or an image gave no finite number. Try a lower learning rate."
+            )
         row = {"epoch": epoch, "training_loss": training_loss}
         if data.validation is not None:
             validation = evaluate(model, data.validation)

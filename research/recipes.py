@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import UnionType
 
@@ -41,15 +41,15 @@ def hidden_layer() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-def convolutional(dropout: tuple[float, float] = (0.0, 0.0)) -> nn.Module:
+def convolutional(dropout: bool = False) -> nn.Module:
     """The network of most tutorials; 0.1307 and 0.3081 are the training images' mean and standard
-    deviation."""
+    deviation. Its dropout is that of the last rung."""
     return nn.Sequential(
         transforms.Normalize((0.1307,), (0.3081,)),
         nn.Conv2d(1, 32, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
         nn.Conv2d(32, 64, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Dropout(dropout[0]), nn.Flatten(),
-        nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Dropout(dropout[1]),
+        nn.Dropout2d(0.1 * dropout), nn.Flatten(),
+        nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Dropout(0.2 * dropout),
         nn.Linear(128, 10),
     )  # fmt: skip
 
@@ -102,9 +102,15 @@ class Recipe:
     version: str = "2026-11"
 
     def split(self, data: MNIST) -> MNIST:
-        """Return the data sets of this recipe, out of the lesson's."""
+        """Return the data sets of this recipe, out of the lesson's. Raises ValueError where
+        training and validation images overlap."""
         parts = zip(data.training.tensors, data.validation.tensors, strict=True)
         images, labels = map(torch.cat, parts)
+        if self.images + self.held_out > len(images):
+            raise ValueError(
+                f"{self.images:,} training and {self.held_out:,} validation images are more than "
+                f"{len(images):,}: some would be in both. Give held_out=0, or fewer images."
+            )
         training = TensorDataset(images[: self.images], labels[: self.images])
         if not self.held_out:
             return MNIST(training, None, data.test)
@@ -129,6 +135,7 @@ class Recipe:
             batch_size=BATCH_SIZE,
             optimizer=optimizer,
             augmentation=self.augmentation,
+            generator=torch.Generator().manual_seed(seed),  # one order for all recipes
             bfloat16=self.bfloat16 and has_bfloat16(),
             verbose=False,
         )
@@ -141,12 +148,17 @@ LADDER = {
     "linear": Recipe(linear, bfloat16=False, **PLAIN),
     "hidden layer": Recipe(hidden_layer, bfloat16=False, **PLAIN),
     "two convolutions": Recipe(convolutional, **PLAIN),
-    "+ dropout": Recipe(partial(convolutional, dropout=(0.25, 0.5)), **PLAIN),
+    "+ dropout": Recipe(partial(convolutional, dropout=True), version="2026-11-30", **PLAIN),
     "+ batch normalisation": Recipe(fixed_normalisation, **PLAIN),
     "+ one cycle": Recipe(fixed_normalisation, augmentation=None),
     "+ augmentation": Recipe(fixed_normalisation),
     "+ local normalisation": Recipe(seeds=10),
 }
+SMALL = ", 5,000 images"
+ON_FEW = {  # the ladder on the images that the lesson's rungs learn from
+    f"{name}{SMALL}": replace(recipe, images=5_000, seeds=20) for name, recipe in LADDER.items()
+}
+ON_FEW["nearest mean" + SMALL] = replace(ON_FEW["nearest mean" + SMALL], seeds=1)
 VARIANTS = {  # the last rung with one thing changed
     "without dropout": Recipe(partial(without, nn.Dropout | nn.Dropout2d)),
     "without batch normalisation": Recipe(partial(without, nn.BatchNorm1d | nn.BatchNorm2d)),
@@ -166,43 +178,49 @@ VARIANTS = {  # the last rung with one thing changed
 }
 RECIPES = (
     LADDER
+    | ON_FEW
     | VARIANTS
     | {
+        # As many steps as on all 55,000.
+        f"110 epochs{SMALL}": Recipe(images=5_000, epochs=110),
         "last rung, 60,000 images": Recipe(images=60_000, held_out=0, seeds=10),
         "last rung, 50,000 images": Recipe(images=50_000, held_out=10_000, seeds=6),
     }
 )
 
+GREYS = (20, 50, 70)  # how dark the paper is, in percent of ink
 COLUMNS = [
-    *("validation_accuracy", "validation_loss", "validation_losses"),
-    *("test_accuracy", "test_loss", "test_errors", "seconds"),
-]
+    *(f"{split}_{measure}" for split in ("validation", "test") for measure in (
+        "accuracy", "loss", *(f"grey_{grey}" for grey in GREYS))),
+    "seconds",
+]  # fmt: skip
+
+
+def on_paper(dataset: TensorDataset, grey: float) -> TensorDataset:
+    """Return a data set with its images on paper that is `grey`, from 0 (white) to 1 (ink)."""
+    images, labels = dataset.tensors
+    return TensorDataset((255 * grey + (1 - grey) * images).byte(), labels)
 
 
 def run_trial(recipe: str, version: str, seed: int, data_root: str) -> dict:
-    """Train a recipe from one seed on one thread, and return COLUMNS.
+    """Train a recipe from one seed on one thread, and return COLUMNS after its last epoch.
 
-    Accuracies are in percent and losses in nats after the last epoch, `validation_losses` after
-    each; the test errors are "index:prediction"; seconds are those of the training alone.
+    Losses are in nats, accuracies in percent, those on grey paper, too; seconds are those of the
+    training alone.
     """
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
     everything = load(data_root)
     data = RECIPES[recipe].split(everything)
     start = time.perf_counter()
-    model, history = RECIPES[recipe].train(seed, everything)
-    seconds = time.perf_counter() - start
-    row = {}
-    if data.validation is not None:
-        validation = evaluate(model, data.validation)
-        row["validation_accuracy"] = f"{100 * validation.accuracy:.2f}"
-        row["validation_loss"] = f"{validation.loss:.5f}"
-        row["validation_losses"] = " ".join(f"{each['validation_loss']:.5f}" for each in history)
-    test = evaluate(model, data.test)
-    errors = (~test.correct).nonzero()[0]
-    return row | {
-        "test_accuracy": f"{100 * test.accuracy:.2f}",
-        "test_loss": f"{test.loss:.5f}",
-        "test_errors": " ".join(f"{index}:{test.predictions[index]}" for index in errors),
-        "seconds": f"{seconds:.0f}",
-    }
+    model, _ = RECIPES[recipe].train(seed, everything)
+    row = {"seconds": f"{time.perf_counter() - start:.0f}"}
+    for split in ("validation", "test"):
+        if dataset := getattr(data, split):
+            found = evaluate(model, dataset)
+            row[f"{split}_accuracy"] = f"{100 * found.accuracy:.2f}"
+            row[f"{split}_loss"] = f"{found.loss:.5f}"
+            for grey in GREYS:
+                found = evaluate(model, on_paper(dataset, grey / 100))
+                row[f"{split}_grey_{grey}"] = f"{100 * found.accuracy:.2f}"
+    return row

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
-from research.recipes import COLUMNS, LADDER, RECIPES, run_trial
+from research.recipes import COLUMNS, GREYS, LADDER, ON_FEW, RECIPES, SMALL, run_trial
 from research.runner import RESULTS, ROOT, parse_study, run_study
 
 SUMMARY = ROOT / "mnist_helpers" / "study.csv"
@@ -23,8 +23,9 @@ def read(path: Path = RESULTS / "study.csv", recipes: dict | None = None) -> pd.
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return seeds, mean accuracies in percent with Student's 95 % interval over the seeds, mean
-    loss and median seconds of each recipe."""
+    """Return seeds, mean accuracies in percent with Student's 95 % interval over the seeds, on
+    white and on grey paper, mean loss and median seconds, by the number of training images and
+    recipe."""
     recipes = rows.groupby("recipe")
     table = pd.DataFrame({"seeds": recipes.size()})
     for split in ("validation", "test"):
@@ -34,9 +35,14 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         table[f"{split}_low"] = (accuracy.mean() - half_width).round(3)
         table[f"{split}_high"] = (accuracy.mean() + half_width).round(3)
         table[f"{split}_loss"] = recipes[f"{split}_loss"].mean().round(4)
-    table["on_ladder"] = table.index.isin(LADDER)
+        for grey in GREYS:
+            table[f"{split}_grey_{grey}"] = recipes[f"{split}_grey_{grey}"].mean().round(2)
     table["seconds"] = recipes["seconds"].median().round()
-    return table.reindex([name for name in RECIPES if name in table.index])
+    table = table.reindex([name for name in RECIPES if name in table.index])
+    table.insert(0, "on_ladder", table.index.isin([*LADDER, *ON_FEW]))
+    table.insert(0, "images", [RECIPES[name].images for name in table.index])
+    table.index = table.index.str.removesuffix(SMALL)
+    return table.set_index("images", append=True).swaplevel()
 
 
 def main(arguments: list[str] | None = None) -> None:

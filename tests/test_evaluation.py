@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn import metrics
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, random_split
 
 from mnist_helpers import DigitClassifier, Evaluation, evaluate, predict_logits, predict_proba
 
@@ -82,10 +83,19 @@ def test_a_prediction_does_not_depend_on_the_other_images(model, images):
     assert torch.allclose(predict_logits(model, images), alone, atol=1e-5)
 
 
-def test_a_prediction_leaves_the_weights_and_statistics_as_they_were(model, images):
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert not predict_logits(model.train(), images).requires_grad
-    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+def state(model: nn.Module) -> dict[str, object]:
+    values = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    return values | {"modes": modes, "generator": torch.get_rng_state()}
+
+
+def test_an_evaluation_changes_no_weight_statistic_mode_or_random_number(model):
+    list(model.train().children())[-1].eval()  # a part that its owner has frozen
+    before = state(model)
+    digits = draw_digits(30)
+    assert not predict_logits(model, digits.tensors[0]).requires_grad
+    evaluate(model, DataLoader(digits, batch_size=7, shuffle=True))
+    torch.testing.assert_close(state(model), before, rtol=0, atol=0)
 
 
 def test_images_may_come_without_the_dimension_of_channels(model, images):
@@ -114,6 +124,13 @@ def test_an_evaluation_holds_labels_and_probabilities_of_the_data_set(model):
     assert np.allclose(evaluation.probabilities, expected, atol=1e-6)
 
 
+def test_any_data_set_of_pairs_can_be_evaluated(model):
+    part, _ = random_split(draw_digits(30), [20, 10])
+    whole = evaluate(model, TensorDataset(*map(torch.stack, zip(*part, strict=True))))
+    for kind in (part, DataLoader(part, batch_size=6)):
+        assert evaluate(model, kind).loss == pytest.approx(whole.loss, rel=1e-6)
+
+
 def test_the_loss_of_a_network_that_is_nearly_certain_is_not_rounded_to_zero():
     """ln(1 - 1e-9) is 0 in float32."""
     certain = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
@@ -140,6 +157,28 @@ def test_images_of_another_shape_are_refused(shape):
 def test_images_of_another_type_are_refused():
     with pytest.raises(ValueError, match="uint8.*float32"):
         predict_proba(perceptron(), torch.zeros(3, 28, 28))
+
+
+def test_images_may_be_an_array(images):
+    assert torch.equal(
+        predict_logits(perceptron(), images.numpy()), predict_logits(perceptron(), images)
+    )
+
+
+def test_a_network_that_returns_something_else_is_refused(images):
+    class Named(nn.Module):
+        def forward(self, images):
+            return {"logits": torch.zeros(len(images), 10)}
+
+    with pytest.raises(ValueError, match="dict"):
+        predict_proba(Named(), images)
+
+
+def test_what_is_not_finite_is_no_prediction(images):
+    model = perceptron()
+    nn.init.constant_(model[-1].bias, torch.nan)
+    with pytest.raises(ValueError, match="nan"):
+        predict_proba(model, images)
 
 
 @pytest.mark.parametrize("outputs", [9, 11])

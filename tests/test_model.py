@@ -46,6 +46,12 @@ def test_an_empty_image_stays_empty():
     assert LocalNormalise()(torch.full((1, 1, 28, 28), 0.7)).abs().max() < 1e-4
 
 
+def test_the_gradient_of_an_empty_image_is_finite():
+    image = torch.zeros(1, 1, 28, 28, requires_grad=True)
+    LocalNormalise()(image).square().sum().backward()
+    assert image.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("count", [1, 30])
 def test_each_image_gets_ten_finite_logits(count, images):
     logits = DigitClassifier().eval()(images[:count])

@@ -328,3 +328,23 @@ def test_a_schedule_without_its_optimizer_is_refused(splits):
     schedule = torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD(model.parameters()), factor=1)
     with pytest.raises(ValueError, match="optimizer"):
         train(model, splits, schedule=schedule)
+
+
+def test_an_optimizer_of_another_network_is_refused(splits):
+    other = torch.optim.Adam(perceptron().parameters())
+    with pytest.raises(ValueError, match="optimizer"):
+        train(perceptron(), splits, optimizer=other)
+
+
+def test_floats_are_refused_as_they_are_by_evaluate(splits):
+    images, labels = splits.training.tensors
+    floats = TensorDataset(images / 255, labels)
+    with pytest.raises(ValueError, match="uint8.*float32"):
+        train(perceptron(), MNIST(floats, None, None))
+
+
+def test_a_training_that_diverges_stops_with_a_sentence(splits):
+    model = linear()
+    nn.init.constant_(model[1].bias, torch.nan)
+    with pytest.raises(ValueError, match="nan.*learning rate"):
+        train(model, splits)
