@@ -25,12 +25,14 @@ class LocalNormalise(nn.Module):
 
 
 class DigitClassifier(nn.Module):
-    """Images of digits in, float [N, 1, 28, 28] from 0 (paper) to 1 (ink); logits [N, 10] out."""
+    """Images of digits in, float [N, 1, 28, 28] from 0 (paper) to 1 (ink); logits [N, 10] out.
 
-    def __init__(self):
+    The first layer is LocalNormalise, or another that normalises images."""
+
+    def __init__(self, normalise: nn.Module | None = None):
         super().__init__()
         self.layers = nn.Sequential(
-            LocalNormalise(),
+            normalise or LocalNormalise(),
             nn.Conv2d(1, 32, kernel_size=5), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU(),
             nn.Conv2d(32, 64, kernel_size=5), nn.MaxPool2d(2), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Dropout2d(0.1), nn.Flatten(),
