@@ -3,28 +3,31 @@
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
-from sklearn import metrics
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from .evaluation import predict_logits
-
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-WIDTH = 6.4  # inches: readable in a wide column, and on a phone
+INK = {"cmap": "gray_r", "vmin": 0}  # ink is black on white
+WIDTH = 4.5  # inches: on a phone, 350 pixels, so that 10 points are 11 pixels high there
 
 
 class Figure(matplotlib.figure.Figure):
     """A matplotlib Figure that notebooks display with an alternative text, `alt`."""
 
     alt = ""
+
+    def __init__(self, height: float):
+        super().__init__(figsize=(WIDTH, height), dpi=140, layout="constrained")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
         png = io.BytesIO()
@@ -38,38 +41,48 @@ class Figure(matplotlib.figure.Figure):
         }
 
 
-def show(figure: Figure, alt: str) -> Figure:
-    """Give the figure its alternative text, and return it."""
-    figure.alt = alt
+def signed(values: np.ndarray) -> dict[str, object]:
+    """Return the colours of weights and responses: red above zero, blue below."""
+    bound = max(float(np.abs(np.asarray(values)).max()), 1e-9)
+    return {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
+
+
+def describe(figure: Figure, title: str, alt: str) -> Figure:
+    """Give the figure its title, and its alternative text after it; return it."""
+    figure.suptitle(textwrap.fill(title, 46), fontsize=11)
+    figure.alt = f"{title}. {alt}"
     return figure
 
 
+def _image(axis, image: np.ndarray, caption: str = "", **style) -> None:
+    axis.axis("off")
+    axis.imshow(np.asarray(image), **style)
+    axis.set_title(caption, fontsize=10)
+
+
 def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
-    """Show images [N, H, W], ink dark, each below its caption, six in a row (ten: five)."""
-    columns = 5 if len(images) == 10 else min(6, max(3, len(images)))
+    """Show images [N, H, W], ink dark, each below its caption, five or six in a row."""
+    columns = 5 if len(images) % 5 == 0 else min(6, max(3, len(images)))
     rows = max(1, -(-len(images) // columns))
     lines = max([1, *(caption.count("\n") + 1 for caption in captions)])
-    height = 0.5 + rows * (0.88 * WIDTH / columns + 0.19 * lines)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(0.6 + rows * (0.9 * WIDTH / columns + 0.19 * lines))
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, caption in zip(axes.flat, images, captions, strict=False):
-        axis.imshow(np.asarray(image), cmap="gray_r", vmin=0)
-        axis.set_title(caption, fontsize=12)
+        _image(axis, image, caption, **INK)
     if len(images) == 0:
         _say(axes.flat[0], "There are none.")
-    figure.suptitle(title)
     listed = "; ".join(caption.replace("\n", ", ") for caption in captions)
-    return show(figure, f"{title}. A grid of {len(images)} images: {listed}")
+    return describe(figure, title, f"A grid of {len(images)} images: {listed}")
 
 
 def sample_digits(dataset: TensorDataset) -> Figure:
-    """Show the first three images of each label."""
+    """Show the first two images of each label."""
     images, labels = dataset.tensors
-    first = torch.cat([(labels == digit).nonzero()[:3, 0] for digit in range(10)])
+    first = torch.cat([(labels == digit).nonzero()[:2, 0] for digit in range(10)])
     captions = [str(label) for label in labels[first].tolist()]
-    return image_grid(images[first, 0], captions, "The first three images of each label")
+    return image_grid(images[first, 0], captions, "The first two images of each label")
 
 
 def predictions(
@@ -85,109 +98,165 @@ def predictions(
     return image_grid(images[indices, 0], captions, title)
 
 
+def descent(curve: Sequence[tuple], steps: Sequence[tuple], title: str) -> Figure:
+    """Show the loss along one weight, and steps of gradient descent on it: pairs (weight, loss)."""
+    figure = Figure(3.2)
+    axis = figure.subplots()
+    axis.plot(*zip(*curve, strict=True), color=GREY)
+    axis.plot(*zip(*steps, strict=True), color=ORANGE, marker="o", linewidth=1)
+    for number, step in enumerate(steps[:3]):
+        style = {"textcoords": "offset points", "xytext": (4, 6), "color": ORANGE}
+        axis.annotate("start" if number == 0 else f"step {number}", step, **style)
+    axis.set(xlabel="the weight", ylabel="loss (nats)")
+    tidy(axis)
+    listed = "; ".join(f"weight {weight:.2f}, loss {loss:.3f}" for weight, loss in steps)
+    return describe(figure, title, f"A curve with steps on it: {listed}")
+
+
+def convolution_step(image: torch.Tensor, kernel: torch.Tensor, row: int, column: int) -> Figure:
+    """Show where a pixel of a feature map comes from: the patch of the image [H, W] that begins
+    there, the kernel [K, K], their products, and the sum of these."""
+    size = len(kernel)
+    patch = image[row : row + size, column : column + size]
+    products = patch * kernel
+    figure = Figure(4.4)
+    axes = figure.subplots(2, 2)
+    _image(axes[0, 0], image, "image", **INK)
+    axes[0, 0].add_patch(Rectangle((column - 0.5, row - 0.5), size, size, fill=False, ec=ORANGE))
+    numbers = (("patch", patch, INK), ("kernel", kernel, signed(kernel)))
+    numbers += (("products", products, signed(products)),)
+    for axis, (name, values, style) in zip(axes.flat[1:], numbers, strict=True):
+        _image(axis, values, name, **style)
+        for (y, x), value in np.ndenumerate(np.asarray(values)):
+            shade = axis.images[0].to_rgba(float(value))[:3]
+            colour = "white" if np.dot(shade, (0.3, 0.6, 0.1)) < 0.5 else "black"
+            axis.text(x, y, f"{value:.2g}", color=colour, ha="center", va="center")
+    title = f"Products of patch and kernel: their sum {products.sum():.2f} is one pixel of the map"
+    return describe(figure, title, "An image with a frame around a patch, and three tables.")
+
+
 def convolutions(rows: Sequence[tuple], title: str) -> Figure:
-    """Show rows of image, kernel and response, each [H, W]: red is positive, blue negative."""
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.1 * max(1, len(rows))), layout="constrained")
+    """Show rows of image, kernel and feature map, each [H, W]."""
+    figure = Figure(0.7 + 1.6 * max(1, len(rows)))
     axes = figure.subplots(max(1, len(rows)), 3, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for row, values in zip(axes, rows, strict=False):
-        for axis, value, name in zip(row, values, ("image", "kernel", "response"), strict=True):
-            value = np.asarray(value)
-            bound = max(np.abs(value).max(), 1e-9)
-            axis.imshow(value, cmap="RdBu_r", vmin=-bound, vmax=bound)
-            axis.set_title(f"{name} {value.shape[0]} x {value.shape[1]}", fontsize=12)
-    if not len(rows):
-        _say(axes[0, 0], "This network has no convolution.")
-    figure.suptitle(title)
-    return show(figure, f"{title}. {len(rows)} rows of an image, a kernel and the response to it.")
+    for row, values in zip(axes, rows, strict=True):
+        for axis, value, name in zip(row, values, ("image", "kernel", "map"), strict=True):
+            style = INK if name == "image" else signed(value)
+            _image(axis, value, f"{name} {value.shape[0]} x {value.shape[1]}", **style)
+    return describe(figure, title, f"{len(rows)} rows of an image, a kernel and its feature map.")
 
 
-def first_convolution(model: nn.Module, image: torch.Tensor, kernels: Sequence[int]) -> Figure:
-    """Show kernels of the network's first convolution with its input and their responses to a
-    uint8 image [1, 28, 28]."""
-    rows = []
-
-    def note(layer, inputs, output):
-        images, responses = inputs[0][0].float().cpu(), output[0].float().cpu()
-        weights = layer.weight.detach().float().cpu()
-        rows.extend((images[0], weights[i, 0], responses[i]) for i in kernels if i < len(weights))
-
-    convolution = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
-    if convolution:
-        hook = convolution.register_forward_hook(note)
-        predict_logits(model, image)
-        hook.remove()
-    return convolutions(rows, "Kernels of the first convolution, and their responses")
+@torch.no_grad()
+def network(layers: nn.Sequential, image: torch.Tensor) -> Figure:
+    """Show what each layer makes of an image, float [1, 1, 28, 28], with its shape and weights."""
+    shown = [("image", image.cpu(), 0)]
+    for layer in layers:
+        image = layer.eval()(image)
+        count = sum(parameter.numel() for parameter in layer.parameters())
+        shown.append((str(layer).split("\n")[0], image.float().cpu(), count))
+    figure = Figure(0.5 + 0.62 * len(shown))
+    for axes, (name, values, count) in zip(
+        figure.subplots(len(shown), 5, width_ratios=[1] * 4 + [6]), shown, strict=True
+    ):
+        maps = values[0] if values.ndim == 4 else values.reshape(1, 1, -1)
+        for axis, each in zip(axes, maps[:4], strict=False):
+            _image(axis, each, **(INK if name == "image" else signed(maps)))
+        for axis in axes:
+            axis.axis("off")
+        shape = " x ".join(map(str, values.shape[1:]))
+        text = f"{textwrap.shorten(name, 32)}\n{shape}" + (f", {count:,} weights" * (count > 0))
+        axes[-1].text(0, 0.5, text, va="center", transform=axes[-1].transAxes)
+    listed = "; ".join(f"{name} {list(values.shape[1:])}" for name, values, _ in shown)
+    return describe(figure, "The layers, the first four maps of each, and shapes", listed)
 
 
 def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Figure:
     """Show the losses and the validation accuracy after each epoch; an earlier training is dashed.
 
-    A row of the history has epoch, training_loss, validation_loss and validation_accuracy."""
-    figure = Figure(figsize=(WIDTH, 6), layout="constrained")
+    A row of the history has epoch and training_loss, and may have validation_loss and
+    validation_accuracy."""
+    figure = Figure(5)
     loss_axis, error_axis = figure.subplots(2, 1, sharex=True)
     for rows, style in (
         (pd.DataFrame(earlier), {"linestyle": "--", "linewidth": 1}),
         (pd.DataFrame(history), {"marker": "o", "markersize": 4}),
     ):
-        if rows.empty:
-            continue
         for name, colour in {"training": BLUE, "validation": ORANGE}.items():
-            loss_axis.plot(rows["epoch"], rows[f"{name}_loss"], color=colour, **style)
-            _label_end(loss_axis, rows["epoch"], rows[f"{name}_loss"], name, colour)
-        errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
-        error_axis.plot(rows["epoch"], errors, color=ORANGE, **style)
-        _label_end(error_axis, rows["epoch"], errors, "validation", ORANGE)
+            if f"{name}_loss" in rows:
+                loss_axis.plot(rows["epoch"], rows[f"{name}_loss"], color=colour, **style)
+                _label_end(loss_axis, rows["epoch"], rows[f"{name}_loss"], name, colour)
+        if "validation_accuracy" in rows:
+            errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
+            error_axis.plot(rows["epoch"], errors, color=ORANGE, **style)
+            _label_end(error_axis, rows["epoch"], errors, "validation", ORANGE)
     for axis in (loss_axis, error_axis):
         axis.set_yscale("log")
         _label_decades(axis.yaxis)
         tidy(axis)
     error_axis.invert_yaxis()
     error_axis.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
-    loss_axis.set(title="Loss", ylabel="cross-entropy (nats)")
-    error_axis.set(title="Accuracy, on a logarithmic scale of the error")
+    loss_axis.set(ylabel="loss (nats)")
     error_axis.set(xlabel="epoch", ylabel="accuracy (%)")
     error_axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    last = f"It ends at {100 * history[-1]['validation_accuracy']:.2f} %." if history else ""
-    return show(figure, f"Training and validation loss, and validation accuracy, by epoch. {last}")
+    title = "Loss and accuracy, both on logarithmic scales"
+    return describe(figure, title, "Two figures of curves by epoch.")
 
 
-def ladder(study: pd.DataFrame, this_run: dict[str, float]) -> Figure:
+def ladder(study: pd.DataFrame, runs: dict[str, dict[str, float]], title: str) -> Figure:
     """Show each rung's validation error on a logarithmic axis: the study's mean with its interval,
-    and this run's. `study` has accuracies in percent, `this_run` in [0, 1], by rung."""
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(study)), layout="constrained")
+    and the accuracies of other runs, by name and rung. All are in percent."""
+    rungs = list(dict.fromkeys([*study.index, *(rung for run in runs.values() for rung in run)]))
+    places = {rung: -place for place, rung in enumerate(rungs)}
+    figure = Figure(1.3 + 0.4 * len(rungs))
     axis = figure.subplots()
-    places = {rung: -place for place, rung in enumerate(study.index)}
     errors = 100 - study["validation_accuracy"]
     spread = [study["validation_high"] - study["validation_accuracy"]]
     spread.append(study["validation_accuracy"] - study["validation_low"])
     style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3, "label": "study"}
-    axis.errorbar(errors, list(places.values()), xerr=np.nan_to_num(spread), **style)
-    for rung, error in errors.items():
-        style = {"textcoords": "offset points", "xytext": (0, 5), "ha": "center", "color": BLUE}
-        axis.annotate(f"{error:.2f}", (error, places[rung]), **style)
-    runs = [rung for rung in this_run if rung in places]
-    own = [max(0.01, 100 * (1 - this_run[rung])) for rung in runs]
-    style = {"markerfacecolor": "none", "markersize": 11, "marker": "s", "linestyle": ""}
-    style["label"] = "this run"
-    axis.plot(own, [places[rung] for rung in runs], color=ORANGE, **style)
+    style["xerr"] = np.nan_to_num(spread)
+    axis.errorbar(errors, [places[rung] for rung in study.index], **style)
+    marks = zip("sxd", (ORANGE, GREEN, GREY), strict=True)
+    for (name, run), (mark, colour) in zip(runs.items(), marks, strict=False):
+        style = {"linestyle": "", "markersize": 8, "fillstyle": "none", "label": name}
+        style |= {"marker": mark, "color": colour}
+        own = {rung: accuracy for rung, accuracy in run.items() if accuracy is not None}
+        own = {rung: np.maximum(0.02, 100 - np.array(own[rung], ndmin=1)) for rung in own}
+        points = [(error, places[rung]) for rung, values in own.items() for error in values]
+        axis.plot(*(zip(*points, strict=True) if points else ((), ())), **style)
     axis.set_xscale("log")
     _label_decades(axis.xaxis)
     axis.set(xlabel="validation error (%)", yticks=list(places.values()))
     axis.set_yticklabels(list(places))
-    axis.legend(frameon=False, labelcolor="linecolor", loc="lower right")
+    figure.legend(frameon=False, labelcolor="linecolor", loc="outside lower center", ncols=4)
     axis.margins(x=0.08, y=0.08)
     tidy(axis)
     listed = "; ".join(f"{rung} {error:.2f} %" for rung, error in errors.items())
-    return show(figure, f"Validation error of each rung, on a logarithmic axis: {listed}")
+    return describe(figure, title, f"Validation error of each rung on a logarithmic axis: {listed}")
 
 
-def confusion_matrix(labels: Sequence[int], predictions: Sequence[int]) -> Figure:
+def papers(table: pd.DataFrame, title: str) -> Figure:
+    """Show accuracies in percent, a row for each network and a column for each paper, as a table
+    of shades."""
+    figure = Figure(1.1 + 0.34 * len(table))
+    axis = figure.subplots()
+    axis.imshow(table, cmap="Blues", vmin=0, vmax=140, aspect="auto")
+    for (row, column), accuracy in np.ndenumerate(table.to_numpy()):
+        axis.text(column, row, f"{accuracy:.3g}", ha="center", va="center")
+    axis.set(xticks=range(table.shape[1]), yticks=range(len(table)))
+    axis.set(xticklabels=table.columns, yticklabels=table.index)
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
+    axis.spines[:].set_visible(False)
+    listed = "; ".join(f"{name}: {', '.join(map(str, row))}" for name, *row in table.itertuples())
+    return describe(figure, title, f"In percent, for {', '.join(table.columns)}: {listed}")
+
+
+def confusion_matrix(labels: torch.Tensor, predictions: torch.Tensor) -> Figure:
     """Show how often each label was classified as which digit: only the errors are shaded."""
-    counts = metrics.confusion_matrix(labels, predictions, labels=range(10))
+    counts = torch.zeros(10, 10, dtype=torch.int64)
+    counts.index_put_((labels, predictions), torch.tensor(1), accumulate=True)
+    counts = counts.numpy()
     errors = np.where(np.eye(10, dtype=bool), 0, counts)
-    figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
+    figure = Figure(4.9)
     axis = figure.subplots()
     axis.imshow(errors, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * errors.max()))
     for label, prediction in np.ndindex(10, 10):
@@ -197,49 +266,32 @@ def confusion_matrix(labels: Sequence[int], predictions: Sequence[int]) -> Figur
     axis.set(xticks=range(10), yticks=range(10), xlabel="prediction", ylabel="label")
     worst = sorted((-errors[pair], *pair) for pair in np.ndindex(10, 10) if errors[pair])[:3]
     named = ", ".join(f"{label} → {wrong} ({-count})" for count, label, wrong in worst) or "none"
-    axis.set_title(f"Most frequent errors: {named}")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    return show(
-        figure, f"Confusion matrix of labels and predictions. Most frequent errors: {named}"
-    )
-
-
-def coverage(labels: torch.Tensor, probabilities: torch.Tensor) -> Figure:
-    """Show the error among the images that are left when the least certain are refused."""
-    certainty, predicted = probabilities.max(dim=1)
-    wrong = (predicted != labels)[certainty.argsort(descending=True, stable=True)].double()
-    errors = 100 * wrong.cumsum(0) / torch.arange(1, len(wrong) + 1)  # of the first 1, 2, ...
-    refused = 100 * (1 - torch.arange(1, len(wrong) + 1) / len(wrong))
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    axis = figure.subplots()
-    shown = refused <= 10
-    axis.plot(refused[shown], errors[shown], color=BLUE)
-    kept = max(1, round(0.99 * len(wrong)))
-    axis.plot([1], [errors[kept - 1]], color=ORANGE, marker="o")
-    axis.set(xlabel="refused: the least certain (%)", ylabel="error among the rest (%)")
-    axis.set_ylim(bottom=0)
-    title = f"Refuse 1 %, and the error falls from {errors[-1]:.2f} to {errors[kept - 1]:.2f} %"
-    axis.set_title(title)
-    tidy(axis)
-    return show(figure, f"Error against the share of images that are refused. {title}.")
+    title = f"Most frequent errors: {named}"
+    return describe(figure, title, "Confusion matrix of labels and predictions.")
 
 
 def weight_images(weights: torch.Tensor, title: str) -> Figure:
-    """Show the weights [10, 784] of each digit as an image: red is positive, blue negative."""
-    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
-    values = weights.detach().float().cpu().view(10, 28, 28).numpy()
-    bound = np.abs(values).max()
+    """Show the weights [10, 784] of each digit as an image."""
+    figure = Figure(2.8)
+    values = weights.detach().float().cpu().view(10, 28, 28)
     for digit, axis in enumerate(figure.subplots(2, 5).flat):
-        axis.imshow(values[digit], cmap="RdBu_r", vmin=-bound, vmax=bound)
-        axis.set_title(str(digit), fontsize=12)
-        axis.axis("off")
-    figure.suptitle(title)
-    return show(figure, f"{title}. The weights of each digit as an image of 28 x 28.")
+        _image(axis, values[digit], str(digit), **signed(values))
+    return describe(figure, title, "The weights of each digit as an image of 28 x 28.")
+
+
+def covered(image: torch.Tensor, changes: torch.Tensor, title: str) -> Figure:
+    """Show an image [H, W], and how a probability changes where a part of it is covered [H, W]."""
+    figure = Figure(2.8)
+    left, right = figure.subplots(1, 2)
+    _image(left, image, "image", **INK)
+    _image(right, changes, "change when covered here", **signed(changes))
+    return describe(figure, title, "An image, and a map of red and blue places.")
 
 
 def _say(axis, text: str) -> None:
-    axis.text(0, 0.5, text, transform=axis.transAxes, fontsize=11, color=GREY)
+    axis.text(0, 0.5, text, transform=axis.transAxes, color=GREY)
 
 
 def _label_end(axis, x: pd.Series, y: pd.Series, name: str, colour: str) -> None:
