@@ -1,22 +1,24 @@
 """DrawingCanvas, a widget to draw digits on, and gallery, ten digits that people drew."""
 
 import base64
-import copy
 import json
-from collections.abc import Iterable, Iterator
+import weakref
 from pathlib import Path
-from types import MethodType
 from typing import NamedTuple
 
-import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from .own_digits import predict_digits
+from .own_digits import to_mnist
+from .page import _detector, describe, front_end
 
 HERE = Path(__file__).parent
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
 PEN = 20  # width of its strokes, in MNIST about a seventh of a digit's height
+KEPT: dict[str, dict] = {}  # the reader's digits by their labels, as long as Python runs
+CANVASES = weakref.WeakSet()
 
 
 class Drawing(NamedTuple):
@@ -50,63 +52,60 @@ def draw(strokes: list, pen: int = PEN) -> Image.Image:
     return picture.reduce(scale)
 
 
-def _twin(model: nn.Module) -> nn.Module:
-    """Return the same network, whose weights and other values are the model's own, not copies;
-    only whether it is in training or evaluation mode is its own."""
-    values = (value for module in model.modules() for value in _values([vars(module)]))
-    return copy.deepcopy(model, {id(value): value for value in values})
+def _decode(drawing: dict) -> torch.Tensor:
+    """Return the image that the browser made of a drawing, uint8 [28, 28]."""
+    image = bytearray(base64.b64decode(drawing["image"]))
+    return torch.frombuffer(image, dtype=torch.uint8).reshape(28, 28)
 
 
-def _values(items: Iterable) -> Iterator:
-    """Yield what dicts and lists hold, but no modules and none of their methods."""
-    for item in items:
-        if isinstance(item, (dict, list, tuple)):
-            yield from _values(item.values() if isinstance(item, dict) else item)
-        elif not isinstance(item, (nn.Module, MethodType)):
-            yield item
+def DrawingCanvas(model: nn.Module, digits: str | Path | None = None):
+    """Return a widget to draw digits on: it shows what `model`, as it is now, makes of them.
 
-
-def answer(model: nn.Module, message: str) -> str:
-    """Classify the canvas' message, as canvas.js describes it; return the answer, or the error."""
-    number = None
-    try:
-        drawing = json.loads(message)
-        number, strokes = drawing["number"], drawing["strokes"]
-        points = np.array([point for stroke in strokes for point in stroke], dtype=float)
-        if not (points.shape[1:] in [(), (2,)] and (np.abs(points) <= 10 * SIZE).all()):
-            raise ValueError(f"A stroke is a list of points [x, y] between 0 and {SIZE}")
-        own = _twin(model)  # the model itself may be trained meanwhile, in another thread
-        predictions = [
-            {
-                "digit": prediction.digit,
-                "probabilities": [round(float(p), 4) for p in prediction.probabilities],
-                "image": base64.b64encode(np.asarray(prediction.image).tobytes()).decode(),
-            }
-            for prediction in (predict_digits(own, draw(strokes)) if len(points) else [])
-        ]
-        return json.dumps({"number": number, "predictions": predictions}, allow_nan=False)
-    except Exception as error:  # Jupyter would hide it in a log; the canvas shows it
-        return json.dumps({"number": number, "error": f"{type(error).__name__}: {error}"})
-
-
-def DrawingCanvas(model: nn.Module):
-    """Return a widget to draw digits on; after each stroke, `model` classifies the drawing."""
+    The network runs in the browser, also while Python is busy. `.image` is what was drawn, uint8
+    [28, 28]. `.digits` is a TensorDataset of ten images, uint8 [10, 1, 28, 28], and their labels
+    [10]: what the reader kept, and the gallery's for the rest. All canvases share what was kept, as
+    long as Python runs; with `digits`, a file, it lasts longer. Raises ValueError where the network
+    can't be shown.
+    """
     try:  # only here, for all else works without Jupyter
         from anywidget import AnyWidget
-        from traitlets import Int, Unicode
+        from traitlets import Dict, Unicode
     except ImportError as error:
         raise ImportError("The canvas needs anywidget: pip install anywidget") from error
 
     class Canvas(AnyWidget):
-        _esm = HERE / "canvas.js"
-        _css = HERE / "canvas.css"
-        size, pen = Int(SIZE).tag(sync=True), Int(PEN).tag(sync=True)
-        drawing = Unicode('{"number": 0, "strokes": []}').tag(sync=True)
-        answer = Unicode('{"number": 0, "predictions": []}').tag(sync=True)
+        _esm, _css = front_end(), HERE / "canvas.css"
+        networks, gallery = Unicode().tag(sync=True), Unicode().tag(sync=True)
+        drawing = Dict({"strokes": [], "image": ""}).tag(sync=True)
+        kept = Dict().tag(sync=True)
 
         def __repr__(self):
             return "DrawingCanvas: run this cell to draw"
 
-    canvas = Canvas()
-    canvas.observe(lambda change: canvas.set_trait("answer", answer(model, change.new)), "drawing")
+        @property
+        def image(self) -> torch.Tensor:
+            empty = torch.zeros(28, 28, dtype=torch.uint8)
+            return _decode(self.drawing) if self.drawing["strokes"] else empty
+
+        @property
+        def digits(self) -> TensorDataset:
+            images = [
+                _decode(KEPT[str(label)]) if str(label) in KEPT else to_mnist(picture)
+                for label, _, picture in gallery()
+            ]
+            return TensorDataset(torch.stack(images)[:, None], torch.arange(10))
+
+    canvas = Canvas(
+        networks=json.dumps({"classifier": describe(model), "detector": _detector()}),
+        gallery=json.dumps(json.loads((HERE / "gallery.json").read_text("utf-8"))["drawings"]),
+        kept=dict(KEPT),
+    )
+
+    def keep(change) -> None:
+        KEPT.update(change.new)
+        for each in CANVASES:
+            each.kept = dict(KEPT)
+
+    canvas.observe(keep, "kept")
+    CANVASES.add(canvas)
     return canvas
