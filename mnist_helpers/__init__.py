@@ -20,5 +20,6 @@ from .data import MNIST, DataError, fetch, load
 from .evaluation import Evaluation, evaluate, predict_logits, predict_proba, study
 from .model import DigitClassifier, LocalNormalise, pretrained
 from .own_digits import Box, Prediction, predict_digits, to_mnist
+from .page import save_page
 from .pictures import PictureError
 from .training import augment, has_bfloat16, train, train_epoch
