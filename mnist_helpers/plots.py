@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
-from sklearn import metrics
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -38,7 +37,7 @@ class Figure(matplotlib.figure.Figure):
         }
 
 
-def show(figure: Figure, alt: str) -> Figure:
+def with_alt(figure: Figure, alt: str) -> Figure:
     """Give the figure its alternative text, and return it."""
     figure.alt = alt
     return figure
@@ -61,7 +60,7 @@ def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
         _say(axes.flat[0], "There are none.")
     figure.suptitle(title)
     listed = "; ".join(caption.replace("\n", ", ") for caption in captions)
-    return show(figure, f"{title}. A grid of {len(images)} images: {listed}")
+    return with_alt(figure, f"{title}. A grid of {len(images)} images: {listed}")
 
 
 def sample_digits(dataset: TensorDataset) -> Figure:
@@ -100,7 +99,7 @@ def convolutions(rows: Sequence[tuple], title: str) -> Figure:
     if not len(rows):
         _say(axes[0, 0], "This network has no convolution.")
     figure.suptitle(title)
-    return show(figure, f"{title}. {len(rows)} rows of an image, a kernel and the response to it.")
+    return with_alt(figure, f"{title}. {len(rows)} rows of an image, a kernel and its response.")
 
 
 def first_convolution(model: nn.Module, image: torch.Tensor, kernels: Sequence[int]) -> Figure:
@@ -115,16 +114,16 @@ def first_convolution(model: nn.Module, image: torch.Tensor, kernels: Sequence[i
 
     convolution = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
     if convolution:
-        hook = convolution.register_forward_hook(note)
-        predict_logits(model, image)
-        hook.remove()
+        with convolution.register_forward_hook(note):  # and without it afterwards
+            predict_logits(model, image)
     return convolutions(rows, "Kernels of the first convolution, and their responses")
 
 
 def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Figure:
     """Show the losses and the validation accuracy after each epoch; an earlier training is dashed.
 
-    A row of the history has epoch, training_loss, validation_loss and validation_accuracy."""
+    A row of the history has epoch, training_loss and, where there was a validation set,
+    validation_loss and validation_accuracy."""
     figure = Figure(figsize=(WIDTH, 6), layout="constrained")
     loss_axis, error_axis = figure.subplots(2, 1, sharex=True)
     for rows, style in (
@@ -133,12 +132,14 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
     ):
         if rows.empty:
             continue
-        for name, colour in {"training": BLUE, "validation": ORANGE}.items():
-            loss_axis.plot(rows["epoch"], rows[f"{name}_loss"], color=colour, **style)
-            _label_end(loss_axis, rows["epoch"], rows[f"{name}_loss"], name, colour)
-        errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
-        error_axis.plot(rows["epoch"], errors, color=ORANGE, **style)
-        _label_end(error_axis, rows["epoch"], errors, "validation", ORANGE)
+        curves = [(loss_axis, "training", BLUE, rows["training_loss"])]
+        if "validation_loss" in rows:
+            errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
+            curves.append((loss_axis, "validation", ORANGE, rows["validation_loss"]))
+            curves.append((error_axis, "validation", ORANGE, errors))
+        for axis, name, colour, values in curves:
+            axis.plot(rows["epoch"], values, color=colour, **style)
+            _label_end(axis, rows["epoch"], values, name, colour)
     for axis in (loss_axis, error_axis):
         axis.set_yscale("log")
         _label_decades(axis.yaxis)
@@ -149,8 +150,9 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
     error_axis.set(title="Accuracy, on a logarithmic scale of the error")
     error_axis.set(xlabel="epoch", ylabel="accuracy (%)")
     error_axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    last = f"It ends at {100 * history[-1]['validation_accuracy']:.2f} %." if history else ""
-    return show(figure, f"Training and validation loss, and validation accuracy, by epoch. {last}")
+    accuracies = [row["validation_accuracy"] for row in history if "validation_accuracy" in row]
+    end = f"It ends at {100 * accuracies[-1]:.2f} %." if accuracies else ""
+    return with_alt(figure, f"Losses and validation accuracy by epoch. {end}")
 
 
 def ladder(study: pd.DataFrame, this_run: dict[str, float]) -> Figure:
@@ -180,12 +182,13 @@ def ladder(study: pd.DataFrame, this_run: dict[str, float]) -> Figure:
     axis.margins(x=0.08, y=0.08)
     tidy(axis)
     listed = "; ".join(f"{rung} {error:.2f} %" for rung, error in errors.items())
-    return show(figure, f"Validation error of each rung, on a logarithmic axis: {listed}")
+    return with_alt(figure, f"Validation error of each rung, on a logarithmic axis: {listed}")
 
 
 def confusion_matrix(labels: Sequence[int], predictions: Sequence[int]) -> Figure:
     """Show how often each label was classified as which digit: only the errors are shaded."""
-    counts = metrics.confusion_matrix(labels, predictions, labels=range(10))
+    counts = np.zeros((10, 10), dtype=int)
+    np.add.at(counts, (np.asarray(labels), np.asarray(predictions)), 1)
     errors = np.where(np.eye(10, dtype=bool), 0, counts)
     figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
     axis = figure.subplots()
@@ -200,7 +203,7 @@ def confusion_matrix(labels: Sequence[int], predictions: Sequence[int]) -> Figur
     axis.set_title(f"Most frequent errors: {named}")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    return show(
+    return with_alt(
         figure, f"Confusion matrix of labels and predictions. Most frequent errors: {named}"
     )
 
@@ -222,7 +225,7 @@ def coverage(labels: torch.Tensor, probabilities: torch.Tensor) -> Figure:
     title = f"Refuse 1 %, and the error falls from {errors[-1]:.2f} to {errors[kept - 1]:.2f} %"
     axis.set_title(title)
     tidy(axis)
-    return show(figure, f"Error against the share of images that are refused. {title}.")
+    return with_alt(figure, f"Error against the share of images that are refused. {title}.")
 
 
 def weight_images(weights: torch.Tensor, title: str) -> Figure:
@@ -235,7 +238,7 @@ def weight_images(weights: torch.Tensor, title: str) -> Figure:
         axis.set_title(str(digit), fontsize=12)
         axis.axis("off")
     figure.suptitle(title)
-    return show(figure, f"{title}. The weights of each digit as an image of 28 x 28.")
+    return with_alt(figure, f"{title}. The weights of each digit as an image of 28 x 28.")
 
 
 def _say(axis, text: str) -> None:
