@@ -7,10 +7,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
     raise ImportError("mnist_helpers needs Python 3.11 or newer: choose another kernel.")
 
 if sys.platform == "linux":
-    # PyTorch's wheels have GNU OpenMP there, which reads this as it loads: for how many rounds a
-    # thread that waits keeps its core busy, by default 300,000. Beside other programs, the thread
-    # that it waits for then gets no turn. With two busy ones on two cores, a step took 61 ms, and
-    # 40 with this (five rounds, commit 8cfdf2f). Elsewhere the wheels have another OpenMP.
+    # PyTorch's wheels have GNU OpenMP there: a thread that waits keeps its core busy for so many
+    # rounds, by default 300,000, and beside other programs the one that it waits for gets no turn.
+    # With two busy ones on two cores, a step took 61 ms, and 40 with this (at commit 8cfdf2f).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # ruff: noqa: E402

@@ -25,22 +25,18 @@ def commands(program: str) -> list[list[str]]:
     return [shlex.split(command) for command in line.split("&&")]
 
 
-@pytest.mark.parametrize("program", ["papermill", "pytest"])
-def test_the_two_commands_install_what_is_there(program):
-    environment, install, _ = commands(program)
+@pytest.mark.parametrize(
+    ("program", "notebooks"), [("papermill", ["MNISTModelTraining.ipynb"]), ("pytest", [])]
+)
+def test_the_two_commands_install_what_is_there_and_run_the_notebook_or_the_tests(
+    program, notebooks
+):
+    environment, install, run = commands(program)
     assert environment == ["python3", "-m", "venv", ".venv"]
     files = [file for option, file in zip(install, install[1:], strict=False) if option == "-r"]
     assert files and all((ROOT / file).is_file() for file in files)
-
-
-def test_the_first_command_runs_the_notebook():
-    run = commands("papermill")[-1]
-    assert run[0] == ".venv/bin/papermill"
-    assert [word for word in run if word.endswith(".ipynb")][0] == "MNISTModelTraining.ipynb"
-
-
-def test_the_second_command_runs_the_tests():
-    assert commands("pytest")[-1] == [".venv/bin/pytest"]
+    assert run[0] == f".venv/bin/{program}"
+    assert [word for word in run if word.endswith(".ipynb")][:1] == notebooks
 
 
 def test_what_is_linked_from_the_readme_is_there():
@@ -81,15 +77,11 @@ def test_what_the_package_imports_is_required_by_it():
     assert needed - {"traitlets"} <= required  # which comes with anywidget
 
 
-def test_imports_within_the_package_run_one_way():
+def test_imports_run_one_way():
     modules = {path.stem: imports(path) for path in (ROOT / "mnist_helpers").glob("*.py")}
+    tops = {name.split(".")[0] for each in modules.values() for _, name in each}
+    assert not tops & {"research", "tests"}
     graph = {module: {name for level, name in each if level} for module, each in modules.items()}
     TopologicalSorter(graph).prepare()  # an error names the circle
     core = {"data", "model", "evaluation", "training"}
     assert all(graph[module] <= core for module in core)
-
-
-def test_the_package_imports_neither_research_nor_tests():
-    for path in (ROOT / "mnist_helpers").glob("*.py"):
-        tops = {name.split(".")[0] for _, name in imports(path)}
-        assert not tops & {"research", "tests"}, path.name
