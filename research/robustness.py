@@ -55,7 +55,9 @@ def cover(images: torch.Tensor, side: int) -> torch.Tensor:
     return images.masked_fill(inside, 0)
 
 
-DAMAGES = {  # functions of images x, float [N, 1, 28, 28] in [0, 1], and a strength; the strengths
+# Functions of images x, float [N, 1, 28, 28] in [0, 1], and a strength; and the strengths: rotation
+# in degrees clockwise, translation in pixels to the right and down.
+DAMAGES = {
     "clean": (lambda x, _: x, [0]),
     "fog": (fog, [0.5, 1, 2]),
     "grey paper": (lambda x, level: level + (1 - level) * x, [0.2, 0.5, 0.7]),

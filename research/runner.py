@@ -42,7 +42,10 @@ def describe_machine() -> dict[str, str]:
 def current_commit() -> str:
     """Return the commit of the code that runs, with a plus where files were changed since."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    except FileNotFoundError:  # there is no git
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

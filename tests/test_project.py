@@ -19,28 +19,24 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def commands(number: int) -> list[list[str]]:
-    """Return the words of each command in a fenced block of README, which are joined by &&."""
-    block = re.findall(r"```\w*\n(.*?)```", README, re.S)[number]
-    return [shlex.split(command) for command in block.split("&&")]
+def commands(program: str) -> list[list[str]]:
+    """Return the words of each command in README's line, joined by &&, that ends with a program."""
+    (line,) = re.findall(rf"^python3.*/{program}\b.*", README, re.M)
+    return [shlex.split(command) for command in line.split("&&")]
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["first", "second"])
-def test_the_two_commands_install_what_is_there(number):
-    environment, install, _ = commands(number)
+@pytest.mark.parametrize(
+    ("program", "notebooks"), [("papermill", ["MNISTModelTraining.ipynb"]), ("pytest", [])]
+)
+def test_the_two_commands_install_what_is_there_and_run_the_notebook_or_the_tests(
+    program, notebooks
+):
+    environment, install, run = commands(program)
     assert environment == ["python3", "-m", "venv", ".venv"]
     files = [file for option, file in zip(install, install[1:], strict=False) if option == "-r"]
     assert files and all((ROOT / file).is_file() for file in files)
-
-
-def test_the_first_command_runs_the_notebook():
-    run = commands(0)[-1]
-    assert run[0] == ".venv/bin/papermill"
-    assert [word for word in run if word.endswith(".ipynb")][0] == "MNISTModelTraining.ipynb"
-
-
-def test_the_second_command_runs_the_tests():
-    assert commands(1)[-1] == [".venv/bin/pytest"]
+    assert run[0] == f".venv/bin/{program}"
+    assert [word for word in run if word.endswith(".ipynb")][:1] == notebooks
 
 
 def test_what_is_linked_from_the_readme_is_there():
@@ -49,11 +45,15 @@ def test_what_is_linked_from_the_readme_is_there():
 
 
 def test_the_readmes_ladder_is_the_studys():
+    lines = (line.strip("|").split("|") for line in README.splitlines() if line.startswith("|"))
+    cells = {name.strip(): re.findall(r"\d+\.\d+", " ".join(others)) for name, *others in lines}
     table = study()
     for rung, row in table[table["on_ladder"]].iterrows():
-        numbers = [f"{row[name]:.2f}" for name in ("test_accuracy", "test_low", "test_high")]
-        interval = f"{numbers[1]} to {numbers[2]}" if row["seeds"] > 1 else ""
-        assert f"| {rung} | {numbers[0]} | {interval} |" in README
+        names = ["test_accuracy", "test_low", "test_high"][: 3 if row["seeds"] > 1 else 1]
+        decimals = [len(shown.partition(".")[2]) for shown in cells[rung]]
+        assert cells[rung] == [
+            f"{row[name]:.{count}f}" for name, count in zip(names, decimals, strict=True)
+        ]
 
 
 def imports(path: Path) -> set[tuple[int, str]]:
@@ -77,15 +77,11 @@ def test_what_the_package_imports_is_required_by_it():
     assert needed - {"traitlets"} <= required  # which comes with anywidget
 
 
-def test_imports_within_the_package_run_one_way():
+def test_imports_run_one_way():
     modules = {path.stem: imports(path) for path in (ROOT / "mnist_helpers").glob("*.py")}
+    tops = {name.split(".")[0] for each in modules.values() for _, name in each}
+    assert not tops & {"research", "tests"}
     graph = {module: {name for level, name in each if level} for module, each in modules.items()}
     TopologicalSorter(graph).prepare()  # an error names the circle
     core = {"data", "model", "evaluation", "training"}
     assert all(graph[module] <= core for module in core)
-
-
-def test_the_package_imports_neither_research_nor_tests():
-    for path in (ROOT / "mnist_helpers").glob("*.py"):
-        tops = {name.split(".")[0] for _, name in imports(path)}
-        assert not tops & {"research", "tests"}, path.name

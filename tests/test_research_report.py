@@ -1,5 +1,6 @@
 """The report's findings, of invented tables."""
 
+import re
 import shutil
 
 import pandas as pd
@@ -21,8 +22,7 @@ ACCURACIES |= {"1 epoch": [98.0, 98.1, 98.2]}
 @pytest.fixture
 def results(tmp_path):
     """A folder of invented tables, and the published results."""
-    for name in ("published.csv", "study_220dcb3.csv"):
-        shutil.copy(RESULTS / name, tmp_path)
+    shutil.copy(RESULTS / "published.csv", tmp_path)
     machine = dict.fromkeys(MACHINE, "x") | {"commit": "01215e5"}
 
     def write(name: str, rows: list[dict]) -> None:
@@ -42,7 +42,7 @@ def results(tmp_path):
     ])  # fmt: skip
     write("own_digits", [
         {"data set": name, "preparation": preparation, "seed": seed, "images": 1_000,
-         "right": 900 + 20 * place + seed}
+         "right": 800 + 20 * place + 30 * seed}
         for name in ("scikit-learn's digits", "pen strokes")
         for place, preparation in enumerate(own_digits.PREPARATIONS) for seed in range(3)
     ])  # fmt: skip
@@ -54,6 +54,10 @@ def results(tmp_path):
     return tmp_path
 
 
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
+
+
 def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(results):
     for finding in charts.findings(results).values():
         assert drawn(finding.figure).alt
@@ -61,7 +65,7 @@ def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(results):
 
 @pytest.mark.parametrize("name", ["ladder", "parts", "robustness", "elsewhere", "speed"])
 def test_a_finding_names_the_commits_of_its_rows(name, results):
-    assert "commit 01215e5)" in charts.findings(results)[name].note
+    assert "01215e5" in charts.findings(results)[name].note
 
 
 def test_a_difference_of_means_has_welchs_interval(results):
@@ -71,11 +75,6 @@ def test_a_difference_of_means_has_welchs_interval(results):
     test = stats.ttest_ind([99.5, 99.6, 99.7], [99.6, 99.5, 99.4], equal_var=False)
     assert change == pytest.approx(0.1) and p_value == pytest.approx(test.pvalue)
     assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
-
-
-def test_only_steps_that_chance_does_not_explain_are_named(results):
-    steps = charts.ladder(results).answer.split("beyond chance: ")[1]
-    assert "+ one cycle" in steps and charts.LAST not in steps
 
 
 def test_p_values_are_holms(results):
@@ -89,16 +88,41 @@ def test_p_values_are_holms(results):
     assert table["p"].tolist() == pytest.approx([3 * far, 2 * near, 2 * near])
 
 
-def test_only_changes_that_chance_does_not_explain_among_so_many_are_named(results):
-    assert "1 epoch (-1.50)" in charts.parts(results).answer
-    assert "float32" not in charts.parts(results).answer
+def test_only_what_chance_does_not_explain_is_named_by_whether_it_is_better_or_worse():
+    table = pd.DataFrame(
+        {"points": [1, -1, 1, -1], "p": [0.01, 0.01, 0.2, 0.2]},
+        index=["better", "worse", "perhaps better", "perhaps worse"],
+    )
+    assert charts.beyond_chance(table, 1).tolist() == ["better"]
+    assert charts.beyond_chance(table, -1).tolist() == ["worse"]
+
+
+def test_published_networks_are_better_above_the_interval_alone():
+    published = pd.DataFrame(
+        [("below", 99.5, "last"), ("at its end", 99.6, "last"), ("above", 99.7, "not said"),
+         ("by test images", 99.8, "by test accuracy")],
+        columns=["network", "accuracy", "epoch chosen"],
+    )  # fmt: skip
+    assert charts.clearly_better(published, 99.6)["network"].tolist() == ["above"]
+
+
+def test_damages_are_averaged_by_their_kind():
+    accuracies = pd.Series(range(len(robustness.MEASURED)), robustness.MEASURED)
+    damaged = accuracies.drop("clean 0")
+    kinds = damaged.index.str.rsplit(" ", n=1).str[0]
+    light = damaged[kinds.isin(["fog", "grey paper", "contrast", "shadow"])]
+    seen = damaged[kinds.isin(["grey paper", "contrast", "gaussian noise", "gaussian blur"])]
+    means = charts.means_of_kinds(accuracies.to_frame("recipe")).loc["recipe"]
+    expected = [damaged.mean(), light.mean(), damaged.drop(seen.index).mean()]
+    assert means[["all", "light", "unseen"]].tolist() == pytest.approx(expected)
 
 
 def test_errors_on_digits_from_elsewhere_have_students_intervals_over_the_seeds(results):
-    half_width = stats.sem([4.0, 3.9, 3.8]) * stats.t.ppf(0.975, 2)
-    assert f"3.9 ± {half_width:.1f}" in charts.elsewhere(results).note
+    """The errors of `boxed and centred`, in percent: 16, 13, 10."""
+    half_width = stats.sem([16, 13, 10]) * stats.t.ppf(0.975, 2)
+    cells = charts.elsewhere(results).note.replace("|", "\n").splitlines()
+    assert [13, half_width] in [pytest.approx(numbers(each), abs=0.6) for each in cells]
 
 
 def test_speeds_are_compared_within_a_round(results):
-    answer = charts.speed(results).answer
-    assert "3.0" in answer and "75 %" in answer
+    assert {3, 75} <= set(numbers(charts.speed(results).answer))

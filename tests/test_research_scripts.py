@@ -16,6 +16,7 @@ from torch.utils.data import TensorDataset
 from mnist_helpers import evaluate
 from research import own_digits, robustness, speed, study
 from research.recipes import Recipe, hidden_layer
+from research.runner import current_commit
 
 from .conftest import ROOT
 
@@ -80,6 +81,11 @@ def test_digits_from_elsewhere_have_a_row_for_each_preparation_and_seed(
     subset = TensorDataset(*splits.test[:20])
     expected = [evaluate(tiny.train(seed, splits)[0], subset).correct.sum() for seed in range(3)]
     assert right.loc["digits", "resized"].tolist() == expected
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert current_commit() == "unknown"
 
 
 def run_with(program: str, **environment: str) -> subprocess.CompletedProcess:

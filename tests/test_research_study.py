@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -233,13 +234,55 @@ def test_robustness_run_again_adds_no_row_and_clean_images_are_the_test_images(
     assert len(rows) == 2 and rows.loc[1, "clean 0"] == pytest.approx(100 * accuracy)
 
 
+def ink(rows: slice, columns: slice) -> torch.Tensor:
+    """Return 50 images of a rectangle."""
+    images = torch.zeros(50, 1, 28, 28, dtype=torch.uint8)
+    images[..., rows, columns] = 255
+    return images
+
+
+def fog(x: np.ndarray) -> float:
+    is_wide = np.corrcoef(x[..., 1:].flatten(), x[..., :-1].flatten())[0, 1] > 0.9
+    return x.mean() / (0.5 - x.mean()) if is_wide else np.nan
+
+
+def sums(x: np.ndarray) -> np.ndarray:
+    return np.stack([x[0].sum(axis=1), x[0].sum(axis=0)])  # of rows, of columns
+
+
+def centre(x: np.ndarray) -> np.ndarray:
+    return sums(x) @ np.arange(-13.5, 14) / x[0].sum()
+
+
+BLANK, FULL = ink(slice(0), slice(0)), ink(slice(28), slice(28))
+SQUARE, DOT = ink(slice(9, 19), slice(9, 19)), ink(slice(13, 15), slice(13, 15))
+BAR = ink(slice(12, 16), slice(14, 28))  # from the middle to the right
+# Images, and what on their damaged copies x, [50, 28, 28] in [0, 1], should be the strength.
+STRENGTHS = {
+    "clean": (SQUARE, lambda x: np.abs(x - SQUARE[:, 0].numpy() / 255).max()),
+    "fog": (BLANK, fog),
+    "grey paper": (SQUARE, lambda x: x[0, [0, 27], [0, 27]] / x[0, 14, 14]),
+    "contrast": (SQUARE, lambda x: np.ptp(x) * x.mean() / (100 / 28**2)),  # the same mean
+    "shadow": (BLANK, lambda x: x[0, :, [9, 18, 27]].T * [3, 1.5, 1] + x[0, :, [0]].T),
+    "gaussian noise": (BLANK, lambda x: x.mean() * np.sqrt(2 * np.pi)),  # half of it is cut off
+    "gaussian blur": (DOT, lambda x: np.sqrt(sums(x) @ np.arange(-13.5, 14) ** 2 / x[0].sum())),
+    "rotation": (BAR, lambda x: np.degrees(np.arctan2(*centre(x)))),  # clockwise
+    "translation": (SQUARE, centre),
+    "scale": (SQUARE, lambda x: np.sqrt(x[0].sum()) / 10),
+    "cover": (FULL, lambda x: np.sqrt((x[:, 4:24, 4:24] == 0).sum(axis=(1, 2)))),
+    "thin strokes": (SQUARE, lambda x: 11 - sums(x).max(axis=1)),
+    "thick strokes": (SQUARE, lambda x: sums(x).max(axis=1) - 9),
+}
+
+
 @pytest.mark.parametrize("name", robustness.MEASURED)
-def test_a_damage_changes_images_in_the_same_way_each_time(name, splits):
-    images = splits.test.tensors[0]
+def test_a_damage_has_the_strength_that_its_name_says(name):
+    kind, strength = name.rsplit(" ", 1)
+    images, measure = STRENGTHS[kind]
     damaged = robustness.damage(name, images)
-    assert damaged.shape == images.shape and damaged.dtype == torch.uint8
-    assert torch.equal(damaged, robustness.damage(name, images))
-    assert torch.equal(damaged, images) == (name == "clean 0")
+    measured = measure(damaged[:, 0].numpy() / 255)
+    assert measured == pytest.approx(np.full_like(measured, float(strength)), rel=0.12, abs=0.02)
+    assert torch.equal(damaged, robustness.damage(name, images))  # each time the same
 
 
 def test_half_of_each_batch_is_damaged_in_training(splits):
