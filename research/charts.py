@@ -103,7 +103,7 @@ def dot_chart(
     """Draw a row for each row of the table, the first on top. The columns low and high are the ends
     of a line, at most four others dots, with their numbers if they are one or two. `values` has
     those of small dots for each row."""
-    figure = plots.Figure(figsize=(plots.WIDTH, 1.4 + 0.5 * len(table)), layout="constrained")
+    figure = plots.Figure(1.4 + 0.4 * len(table))
     axis = figure.subplots()
     rows, columns = range(len(table)), [name for name in table if name not in ("low", "high")]
     for row in rows if values else ():

@@ -10,7 +10,7 @@ from IPython.core.formatters import DisplayFormatter
 from sklearn import metrics
 from torch import nn
 
-from mnist_helpers import DigitClassifier, plots
+from mnist_helpers import plots
 
 from .conftest import draw_digits, drawn
 
@@ -21,11 +21,11 @@ HISTORY = [
 
 
 def test_a_notebook_gets_each_figure_with_its_text_and_as_a_picture():
-    figure = plots.with_alt(plots.image_grid([np.eye(28)], ["a"], "<one>"), 'a "text" & more')
+    figure = plots.describe(plots.Figure(1), "one", 'a "text" & more')
     data, _ = DisplayFormatter().format(figure)
-    assert 'alt="a &quot;text&quot; &amp; more"' in data["text/html"]
+    assert "a &quot;text&quot; &amp; more" in data["text/html"]
     assert data["image/png"] in data["text/html"]
-    assert data["text/plain"] == 'a "text" & more'
+    assert data["text/plain"] == figure.alt
 
 
 def test_a_grid_shows_each_image_below_its_caption():
@@ -83,7 +83,7 @@ def test_a_loss_that_hardly_changes_still_has_numbers_on_its_axis():
     assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 2
 
 
-def test_the_ladder_shows_the_study_and_this_run_in_percent_of_error():
+def test_the_ladder_shows_the_study_and_other_runs_in_percent_of_error():
     study = pd.DataFrame(
         {
             "validation_accuracy": [90.0, 99.0],
@@ -92,12 +92,14 @@ def test_the_ladder_shows_the_study_and_this_run_in_percent_of_error():
         },
         index=["a", "b"],
     )
-    (axis,) = drawn(plots.ladder(study, {"b": 0.98})).axes
+    runs = {"this run": {"b": 98.0}, "guess": {"a": 95.0, "b": None}, "own": {"c": [96.0, 97.0]}}
+    (axis,) = drawn(plots.ladder(study, runs, "title")).axes
     (bars,) = axis.containers
     assert np.allclose(bars.lines[0].get_xdata(), [10, 1])
     assert np.allclose(bars.lines[2][0].get_segments()[1][:, 0], [0.5, 1.7])
-    assert any(np.allclose(line.get_xdata(), [2]) for line in axis.lines)
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+    errors = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
+    assert errors["this run"] == [2] and errors["guess"] == [5] and errors["own"] == [4, 3]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b", "c"]
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn():
@@ -112,39 +114,44 @@ def test_the_confusion_matrix_is_that_of_scikit_learn():
 
 
 def test_the_most_frequent_errors_are_the_title_of_the_confusion_matrix():
-    (axis,) = plots.confusion_matrix([4, 4, 4, 9], [9, 9, 4, 4]).axes
-    assert re.findall(r"\d", axis.get_title()) == ["4", "9", "2", "9", "4", "1"]
+    pairs = torch.tensor([4, 4, 4, 9]), torch.tensor([9, 9, 4, 4])
+    title = plots.confusion_matrix(*pairs).get_suptitle()
+    assert re.findall(r"\d", title) == ["4", "9", "2", "9", "4", "1"]
 
 
-def test_coverage_is_the_error_among_the_most_certain():
-    labels = torch.zeros(100, dtype=torch.long)
-    probabilities = torch.eye(10)[[0] * 95 + [1] * 5] * torch.linspace(1, 0.5, 100)[:, None]
-    (axis,) = drawn(plots.coverage(labels, probabilities)).axes
-    refused, errors = axis.lines[0].get_data()
-    expected = {0: 5 / 100, 2: 3 / 98, 5: 0, 10: 0}  # the least certain are the wrong ones
-    for share, error in expected.items():
-        assert np.interp(-share, -np.asarray(refused), errors) == pytest.approx(
-            100 * error, abs=1e-3
-        )
-    (marked,) = (line for line in axis.lines if len(line.get_xdata()) == 1)
-    assert marked.get_xydata() == pytest.approx(np.array([[1, 100 * 4 / 99]]))
+def test_a_convolution_is_shown_by_its_numbers():
+    image, kernel = torch.rand(28, 28), torch.randn(3, 3)
+    figure = drawn(plots.convolution_step(image, kernel, row=5, column=7))
+    tables = [
+        np.reshape([float(text.get_text()) for text in axis.texts], (3, 3))
+        for axis in figure.axes[1:]
+    ]
+    patch = image[5:8, 7:10]
+    for shown, expected in zip(tables, (patch, kernel, patch * kernel), strict=True):
+        assert np.allclose(shown, expected, atol=0.05)
+    total = nn.functional.conv2d(image[None, None], kernel[None, None])[0, 0, 5, 7]
+    assert f"{total:.2f}" in figure.get_suptitle()
 
 
-def test_the_first_convolution_is_shown_with_its_responses():
-    model = DigitClassifier()
-    image = draw_digits(1).tensors[0][0]
-    figure = drawn(plots.first_convolution(model, image, kernels=[4]))
-    shown, kernel, response = (torch.as_tensor(axis.images[0].get_array()) for axis in figure.axes)
-    convolution = model.layers[1]
-    assert torch.equal(kernel, convolution.weight[4, 0].detach())
-    by_hand = nn.functional.conv2d(shown[None, None], kernel[None, None])[0, 0]
-    assert torch.allclose(response, by_hand + convolution.bias[4].detach(), atol=1e-5)
+def test_the_drawing_of_a_network_shows_what_each_layer_gives():
+    layers = nn.Sequential(nn.Conv2d(1, 3, 5), nn.Flatten(), nn.Linear(3 * 24 * 24, 10))
+    image = torch.rand(1, 1, 28, 28)
+    figure = drawn(plots.network(layers, image))
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    expected = layers[0](image).detach()
+    assert np.allclose(shown[1:4], expected[0])
+    assert [list(each) for each in ([3, 24, 24], [1728], [10])] == [
+        list(map(int, re.findall(r"\d+", axis.texts[0].get_text().split("\n")[1].split(",")[0])))
+        for axis in figure.axes
+        if axis.texts
+    ][1:]
 
 
-def test_a_network_without_a_convolution_has_none_to_show():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    figure = drawn(plots.first_convolution(model, draw_digits(1).tensors[0][0], kernels=[0]))
-    assert figure.axes[0].texts[0].get_text()
+def test_accuracies_on_papers_stand_where_network_and_paper_meet():
+    table = pd.DataFrame({"white": [99.0, 98.0], "grey": [10.0, 97.5]}, index=["a", "b"])
+    (axis,) = drawn(plots.papers(table, "title")).axes
+    shown = {text.get_position(): float(text.get_text()) for text in axis.texts}
+    assert shown == {(0, 0): 99, (1, 0): 10, (0, 1): 98, (1, 1): 97.5}
 
 
 def test_weights_are_shown_as_the_image_of_each_digit():
