@@ -4,13 +4,16 @@
 const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
-const VIEWS = /^(view|reshape|permute|transpose|(un)?squeeze|expand|select)$/; // not shown
+const SUMS = ["conv2d", "linear"]; // each value of theirs is a sum of products
+const VIEWS = ["view", "reshape", "squeeze", "unsqueeze"]; // the same values in the same order
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const HIDDEN = [...VIEWS, "permute", "transpose", "expand", "select", "slice"];
 
-/** Make an element of HTML or SVG with attributes and children; text among them stays text. */
-function make(name, attributes = {}, ...children) {
-  const space = { svg: 1, path: 1, text: 1, circle: 1 }[name] ? "2000/svg" : "1999/xhtml";
-  const element = document.createElementNS(`http://www.w3.org/${space}`, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+/** Make an element of markup that holds nobody's names; text among its children stays text. */
+function html(markup, ...children) {
+  const template = document.createElement("template");
+  template.innerHTML = markup;
+  const [element] = template.content.children;
   element.append(...children);
   return element;
 }
@@ -18,7 +21,17 @@ function make(name, attributes = {}, ...children) {
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
 const between = (low, value, high) => Math.min(Math.max(value, low), high);
+const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
+const fromText = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const imageOf = (strokes) => (strokes.length ? toImage(strokes) : new Uint8Array(784));
 const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+
+/** Return where an event is on an element that is so many units wide and high. */
+function placeIn(element, { clientX, clientY }, width, height) {
+  const box = element.getBoundingClientRect();
+  const [x, y] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+  return [Math.floor(x * width), Math.floor(y * height)];
+}
 
 /** Draw strokes in MNIST's format, 28 x 28 bytes: the ink's longer side is 20 pixels, its centre of
  *  mass lies in the middle, and each pixel is the mean of 8 x 8 that are ink or not. */
@@ -39,7 +52,7 @@ function toImage(strokes) {
   }
   const places = [...ink].map((place) => [place % 160, Math.floor(place / 160)]);
   const [right, down] = sides.map((side, axis) => {
-    const middle = sum(places.map((place) => place[axis] + 0.5)) / places.length;
+    const middle = total(places.map((place) => place[axis] + 0.5)) / places.length;
     return between(0, Math.round(8 * 14.5 - middle), Math.floor(224 - side * scale - 2 * radius));
   });
   const image = new Float32Array(784);
@@ -61,522 +74,403 @@ function drawLine(ink, [x0, y0], [x1, y1], radius) {
   }
 }
 
-/** Return of a shape how many maps it holds, their height and width; a vector's are 1 x 1. */
-function measure(shape) {
-  const isVector = product(shape) === shape.at(-1);
-  const [height, width] = isVector ? [1, 1] : shape.slice(-2);
-  return { height, width, count: product(shape) / (height * width) };
-}
-
-/** Return 511 colours as an image's data has them: from `below` through `zero` to `above`. */
-function shades(below, zero, above) {
-  const colours = range(-255, 256).map((step) => {
-    const end = step < 0 ? below : above;
-    return [...zero.map((part, i) => part + (Math.abs(step) / 255) * (end[i] - part)), 255];
-  });
-  return new Uint32Array(Uint8ClampedArray.from(colours.flat()).buffer);
+/** Return the theme's colours of values from -1 to 1, in 511 steps. */
+function palette(root) {
+  const read = (name) => {
+    root.style.outlineColor = `var(--${name})`;
+    return getComputedStyle(root)
+      .outlineColor.match(/[\d.]+/g)
+      .map(Number);
+  };
+  const shades = (...names) => {
+    const [low, zero, high] = names.map(read);
+    const colours = range(-255, 256).map((step) => {
+      const mix = (i) => zero[i] + (Math.abs(step) / 255) * ((step < 0 ? low : high)[i] - zero[i]);
+      return [mix(0), mix(1), mix(2), 255];
+    });
+    return new Uint32Array(Uint8ClampedArray.from(colours.flat()).buffer);
+  };
+  return { signed: shades("below", "zero", "above"), ink: shades("paper", "paper", "ink") };
 }
 
 const shade = (value, bound, colours) =>
-  colours[255 + Math.round(255 * between(-1, value / bound, 1))];
+  colours[Math.round(255 * between(0, 1 + value / bound, 2))];
 
 /** Paint maps side by side, each value as zoom x zoom pixels; `bound` has the full colour. */
-function paint(canvas, values, { height, width, count, columns = 1, zoom = 1 }, colours, bound) {
+function paint(canvas, values, shown, colours, bound) {
+  const { height, width, count = 1, columns = 1, zoom = 1, marked } = shown;
   const [across, down] = [width * zoom + 1, height * zoom + 1];
-  const [total, rows] = [columns * across - 1, Math.ceil(count / columns) * down - 1];
-  if (canvas.width !== total || canvas.height !== rows) {
-    [canvas.width, canvas.height] = [total, rows];
-  }
-  const pixels = new Uint32Array(total * rows);
+  const [side, rows] = [columns * across + 1, Math.ceil(count / columns) * down + 1];
+  const pixels = new Uint32Array(side * rows);
+  const corner = (map) => [1 + (map % columns) * across, 1 + Math.floor(map / columns) * down];
   for (let i = 0; i < count * height * width; i++) {
-    const map = Math.floor(i / (height * width));
-    const left = (map % columns) * across + (i % width) * zoom;
-    const top = Math.floor(map / columns) * down + (Math.floor(i / width) % height) * zoom;
+    const [left, top] = corner(Math.floor(i / (height * width)));
+    const [from, row] = [left + (i % width) * zoom, top + (Math.floor(i / width) % height) * zoom];
     const colour = shade(values[i], bound, colours);
-    for (let y = top; y < top + zoom; y++) {
-      pixels.fill(colour, y * total + left, y * total + left + zoom);
+    for (let y = row; y < row + zoom; y++) {
+      pixels.fill(colour, y * side + from, y * side + from + zoom);
     }
   }
-  const picture = new ImageData(new Uint8ClampedArray(pixels.buffer), total);
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  if (canvas.width !== side || canvas.height !== rows) {
+    [canvas.width, canvas.height] = [side, rows];
+  }
+  const context = canvas.getContext("2d");
+  context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side), 0, 0);
+  context.strokeStyle = "#e69f00";
+  const [x, y] = corner(marked ?? 0);
+  if (marked !== undefined) context.strokeRect(x - 0.5, y - 0.5, across, down);
   return canvas;
 }
 
-/** Put what is shown of a network into blocks, which a convolution or a linear layer begins; these
- *  into layers; and these into steps, one an operation. */
+/** Show values as an image, or, where they are few and it is asked for, as numbers. */
+function tile(values, [height, width], colours, bound, hasNumbers) {
+  if (!hasNumbers || width > 7) {
+    return paint(html("<canvas>"), values, { height, width }, colours, bound);
+  }
+  const table = html("<div class='mnist-numbers'>");
+  table.style.gridTemplateColumns = `repeat(${width}, 1fr)`;
+  for (const value of values) {
+    const cell = html("<span>", number(value));
+    const bytes = new Uint8Array(Uint32Array.of(shade(value, bound, colours)).buffer);
+    cell.style.background = `rgb(${bytes.subarray(0, 3)})`;
+    cell.classList.toggle("mnist-full", Math.abs(value) > 0.5 * bound);
+    table.append(cell);
+  }
+  return table;
+}
+
+/** Return of a shape how many maps it holds, their height and width; a vector's are 1 x 1. */
+function measure(shape) {
+  const [height, width] = product(shape) === shape.at(-1) ? [1, 1] : shape.slice(-2);
+  return { height, width, count: product(shape) / (height * width) };
+}
+
+/** Put a network's operations into blocks, which a convolution or a linear layer begins; in these
+ *  are layers, and in these one operation or more. */
 function group({ nodes }) {
   const isLeaf = (layer) => layer && !nodes.some((node) => node.layer.startsWith(`${layer}.`));
   const blocks = [[]];
   nodes.forEach(({ op, layer, type, shape }, index) => {
-    if (VIEWS.test(op) || product(shape) === 1) return;
-    if (/^(conv2d|linear)$/.test(op)) blocks.push([]);
+    if (HIDDEN.includes(op) || product(shape) === 1) return;
+    if (SUMS.includes(op) && blocks.at(-1).length) blocks.push([]);
     const last = blocks.at(-1).at(-1);
-    if (isLeaf(layer) && last?.layer === layer) last.steps.push(index);
-    else blocks.at(-1).push({ layer, type: isLeaf(layer) ? type : op, steps: [index] });
+    if (isLeaf(layer) && last?.layer === layer) last.indices.push(index);
+    else blocks.at(-1).push({ layer, type: isLeaf(layer) ? type : op, indices: [index] });
   });
-  return blocks.filter((block) => block.length);
+  return blocks;
 }
 
-/** Return the window in the layer before that one value comes from, and, of a convolution or a
- *  linear layer, the products that it is the sum of: `parts`, one a map, the largest first. */
+/** Take apart one value of a convolution or a linear layer: return the window of the layer before
+ *  that it comes from, and the products that add up to it: `parts`, one a map, largest first. */
 function trace(network, results, node, { map, y, x }) {
   const get = (argument) => results[argument?.node] ?? network.constants[argument?.constant];
   const [input, weight, bias] = node.args.slice(0, 3).map(get);
-  const isLinear = node.op === "linear";
+  const [outputs, features, ...kernel] = weight.shape;
   let before = network.nodes[node.args[0].node];
-  while (isLinear && /^(view|(un)?squeeze)$/.test(before.op)) {
-    before = network.nodes[before.args[0].node]; // the maps that were flattened
-  }
-  const isRow = isLinear && product(before.shape) !== weight.shape[1]; // one of several vectors
-  const plane = measure(isRow ? [weight.shape[1]] : before.shape);
-  let [size, stride, padding, step, groups] = [1, 1, 0, 1, 1];
-  if (isLinear) size = [plane.height, plane.width];
-  if (/^(max|avg)_pool2d$/.test(node.op)) [size, stride, padding] = node.args.slice(1, 4);
+  let [source, output, groups, lines] = [input, map, 1, null];
   if (node.op === "conv2d") {
-    [size, [stride, padding, step, groups]] = [weight.shape.slice(2), node.args.slice(3)];
-  }
-  [size, step, stride] = [pair(size), pair(step), pair(stride.length === 0 ? size : stride)];
-  const sides = windows2d({ shape: [plane.height, plane.width] }, size, stride, padding, step);
-  const [top, left] = [y, x].map((place, i) =>
-    isLinear ? 0 : place * stride[i] - sides[i].before,
-  );
-  const found = { before, plane, size, step, top, left, input, parts: [{ map }] };
-  if (node.op !== "conv2d" && !isLinear) return found;
-  const inputs = weight.shape[1] / (isLinear ? product(size) : 1);
-  const [output, area] = [isLinear && !isRow ? map : isRow ? x : map, product(size)];
-  const first = Math.floor(output / (weight.shape[0] / groups)) * inputs;
-  found.bias = bias?.data[output] ?? 0;
-  found.parts = range(first, first + inputs).map((map, c) => {
-    const start = ((isRow ? y * inputs : 0) + map) * plane.height * plane.width;
-    const patch = range(0, area).map((i) => {
-      const [row, column] = [
-        top + Math.floor(i / size[1]) * step[0],
-        left + (i % size[1]) * step[1],
-      ];
-      const isInside = row >= 0 && row < plane.height && column >= 0 && column < plane.width;
-      return isInside ? input.data[start + row * plane.width + column] : 0;
-    });
-    const kernel = weight.data.subarray(
-      (output * inputs + c) * area,
-      (output * inputs + c + 1) * area,
+    const places = placeWindows(input, kernel, ...node.args.slice(3));
+    lines = places.map(({ size, step, apart, before }, i) =>
+      range(0, size).map((k) => [y, x][i] * step - before + k * apart),
     );
-    const products = patch.map((value, i) => value * kernel[i]);
-    return { map, patch, kernel, products, total: sum(products) };
-  });
-  found.parts.sort((one, other) => Math.abs(other.total) - Math.abs(one.total));
-  return found;
-}
-
-/** Show small images of values: as numbers, too, where there are few and there is room. */
-function tile(values, [height, width], colours, bound, hasNumbers) {
-  if (!hasNumbers || width > 7) {
-    return paint(make("canvas"), values, { height, width, count: 1 }, colours, bound);
+    groups = node.args[6];
+  } else {
+    while (VIEWS.includes(before.op)) before = network.nodes[before.args[0].node]; // not yet flat
+    const isOne = product(before.shape) === features; // vector, not several
+    const { count, height, width } = measure(isOne ? before.shape : [features]);
+    source = tensor([1, count, height, width], isOne ? input.data : cut(input.data, features, y));
+    lines = [range(0, height), range(0, width)]; // the window is the whole
+    if (!isOne) output = x;
   }
-  const cells = Array.from(values, (value) => {
-    const cell = make("span", {}, number(value));
-    const bytes = new Uint8Array(Uint32Array.of(shade(value, bound, colours)).buffer);
-    cell.style.background = `rgb(${bytes.slice(0, 3)})`;
-    cell.classList.toggle("mnist-strong", Math.abs(value) > 0.5 * bound);
-    return cell;
+  const window = take(take(source, 2, lines[0]), 3, lines[1]).data; // with zeros around the maps
+  const size = lines.map((line) => line.length);
+  const inputs = product(weight.shape.slice(1)) / product(size);
+  const first = Math.floor(output / (outputs / groups)) * inputs;
+  const parts = range(first, first + inputs).map((map, i) => {
+    const patch = cut(window, product(size), map);
+    const kernel = cut(weight.data, product(size), output * inputs + i);
+    const products = patch.map((value, j) => value * kernel[j]);
+    return { map, patch, kernel, products, sum: total(products) };
   });
-  const table = make("div", { class: "mnist-numbers" }, ...cells);
-  table.style.gridTemplateColumns = `repeat(${width}, 1fr)`;
-  return table;
+  parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
+  return { source, before, lines, size, parts, bias: bias?.data[output] ?? 0 };
 }
 
-/** Make the part of the page that shows the layers; `update(results)` shows them anew. */
+/** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network, root) {
-  const views = []; // of what is shown: {index, canvas, ...measure, columns, zoom}
-  const detail = make("div", { class: "mnist-detail" });
-  let [chosen, results] = [null, null]; // {view, map, y, x}
+  const views = []; // of values: {index, block, canvas, height, width, count, columns, zoom, marked}
+  let [chosen, results, colours] = [null, null, null]; // chosen: {view, map, y, x}
+  const detail = html(`<div class="mnist-detail"><header><b></b><button>×</button></header>
+    <div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
+    <svg viewBox="0 0 100 44" aria-hidden="true"><path /></svg></div><p></p><div></div></div>`);
+  const [title, shut, figure, from, to, path, said, rows] = detail.querySelectorAll(
+    "b, button, div, canvas, path, p",
+  );
 
-  function step(index, hasName, isLast) {
-    const node = network.nodes[index];
-    const { height, width, count } = measure(node.shape);
-    const columns = height > 1 ? Math.min(8, count) : isLast ? 10 : 32;
-    const zoom = height > 8 || width > 8 ? 1 : height > 1 ? 3 : 8;
-    const view = { index, height, width, columns, zoom, total: count };
-    view.count = Math.min(count, height > 1 ? MOST_MAPS : count);
-    view.bound = node.op === "input" ? () => 1 : strongest;
-    const what = height > 1 ? `${count} maps of ${height} by ${width}` : `${count} values`;
-    view.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `${node.op}: ${what}` });
-    view.mark = make("i", { class: "mnist-mark" });
-    const [parts, frame] = [[], make("div", { class: "mnist-maps" }, view.canvas, view.mark)];
-    if (height === 1 || count > 1) frame.classList.add("mnist-many");
-    if (hasName) parts.push(make("figcaption", {}, node.op));
-    if (isLast) parts.push((view.values = make("ol", { class: "mnist-logits" })));
-    if (view.count < count) {
-      const more = make("button", { type: "button" }, `All ${count} maps`);
-      more.onclick = () => {
-        view.count = count;
-        more.remove();
-        update(results);
-      };
-      parts.push(more);
-    }
-    // A layer's value comes from its convolution's or linear layer's, or from the same map before.
-    const before = network.nodes[node.args[0]?.node];
-    const isTold =
-      /^(conv2d|linear)$/.test(node.op) ||
-      (height > 1 &&
-        before &&
-        measure(before.shape).count === count &&
-        measure(before.shape).height > 1);
-    const choose = (map) => {
-      if (isTold && map >= 0 && map < view.count) select(view, map);
+  function makeView(index, block, hasName) {
+    const { op, shape } = network.nodes[index];
+    const { height, width, count } = measure(shape);
+    const isLast = index === network.output;
+    const [columns, zoom] = height > 1 ? [Math.min(8, count), Math.ceil(12 / width)] : [32, 8];
+    const canvas = html("<canvas tabindex='0' role='img'>");
+    canvas.ariaLabel = `${op}, ${count} of ${height} by ${width}; arrow keys choose one`;
+    const view = { index, block, canvas, height, width, zoom, columns: isLast ? 10 : columns };
+    view.count = height > 1 ? Math.min(count, MOST_MAPS) : count;
+    const element = html("<figure>", canvas, html("<figcaption>", hasName ? op : ""));
+    element.classList.toggle("mnist-many", count > 1);
+    if (isLast) element.append((view.list = html("<ol>")));
+    const more = html("<button>", `Show all ${count}`);
+    more.onclick = () => {
+      view.count = count;
+      more.remove();
+      update(results);
     };
-    view.canvas.onclick = (event) => {
-      const box = view.canvas.getBoundingClientRect();
-      const [across, down] = [width * zoom + 1, height * zoom + 1];
-      const x = ((event.clientX - box.left) / box.width) * view.canvas.width;
-      const y = ((event.clientY - box.top) / box.height) * view.canvas.height;
-      choose(Math.floor(x / across) + columns * Math.floor(y / down));
+    if (view.count < count) element.append(more);
+    canvas.onclick = (event) => {
+      const [x, y] = placeIn(canvas, event, view.columns, Math.ceil(view.count / view.columns));
+      choose(view, y * view.columns + x);
     };
-    view.canvas.onkeydown = (event) => {
-      const move = {
+    canvas.onkeydown = (event) => {
+      const moves = {
         ArrowLeft: -1,
         ArrowRight: 1,
-        ArrowUp: -columns,
-        ArrowDown: columns,
-        Enter: 0,
+        ArrowUp: -view.columns,
+        ArrowDown: view.columns,
       };
-      if (!(event.key in move)) return;
+      if (!moves[event.key]) return;
       event.preventDefault();
-      choose(chosen?.view === view ? chosen.map + move[event.key] : 0);
+      choose(view, chosen?.view.block === block ? chosen.map + moves[event.key] : 0);
     };
     views.push(view);
-    return make("figure", {}, frame, ...parts);
+    return element;
   }
 
-  function select(view, map) {
-    const isSame = chosen?.view === view && chosen.map === map;
-    if (isSame) return close();
-    const area = view.height * view.width;
-    const values = results[view.index].data.subarray(map * area, (map + 1) * area);
-    const place = values.findIndex((value) => Math.abs(value) === strongest(values));
-    chosen = {
-      view,
-      map,
-      y: Math.floor(Math.max(place, 0) / view.width),
-      x: Math.max(place, 0) % view.width,
-    };
+  /** Take apart the convolution's or linear layer's map that this one is, or that it comes from. */
+  function choose({ block, count }, map) {
+    const view = views.find((each) => each.block === block);
+    const isThere = SUMS.includes(network.nodes[view.index].op) && view.count === count;
+    if (!isThere || map < 0 || map >= count) return;
+    if (chosen?.view === view && chosen.map === map) return hide();
+    const values = cut(results[view.index].data, view.height * view.width, map);
+    const place = Math.max(0, values.map(Math.abs).indexOf(strongest(values)));
+    chosen = { view, map, y: Math.floor(place / view.width), x: place % view.width };
     view.canvas.closest(".mnist-layer").after(detail);
     update(results);
     detail.scrollIntoView({ block: "nearest" });
   }
 
-  function close() {
+  function hide() {
     chosen = null;
     detail.remove();
     update(results);
   }
 
-  function showDetail(colours) {
+  function showDetail() {
     const { view, map, y, x } = chosen;
+    const { data, shape } = results[view.index];
     const node = network.nodes[view.index];
-    const found = trace(network, results, node, chosen);
-    const { plane, size, step, top, left, parts, before, input } = found;
+    const { source, before, lines, size, parts, bias } = trace(network, results, node, chosen);
     const isInk = before.op === "input";
-    const [own, bound] = [isInk ? colours.ink : colours.signed, isInk ? 1 : strongest(input.data)];
-    const values = results[view.index].data;
-    const value = values[(map * view.height + y) * view.width + x];
-    const planeOf = (data, { height, width }, map) =>
-      data.subarray(map * height * width, (map + 1) * height * width);
-    const title = make("b", {}, node.type || node.op);
-    const shut = make("button", { type: "button", "aria-label": "Close" }, "\u00d7");
-    shut.onclick = close;
-    detail.replaceChildren(make("header", {}, title, shut));
-    const isMap = view.height > 1;
-    const name = isMap ? `Row ${y}, column ${x} of map ${map}` : `Value ${map}`;
-    if (isMap) {
-      const from = tile(
-        planeOf(input.data, plane, parts[0].map),
-        [plane.height, plane.width],
-        own,
-        bound,
-      );
-      const to = tile(
-        planeOf(values, view, map),
-        [view.height, view.width],
-        colours.signed,
-        strongest(values),
-      );
-      const reach = size.map((length, i) => (length - 1) * step[i] + 1);
-      const [unit, pixel] = [
-        44 / Math.max(plane.height, plane.width),
-        44 / Math.max(view.height, view.width),
-      ];
-      const box = [left * unit, top * unit, reach[1] * unit, reach[0] * unit];
-      const point = [56 + x * pixel, y * pixel, pixel, pixel];
-      const rectangle = ([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`;
-      const line = (end) =>
-        `M${box[0] + box[2]} ${box[1] + end * box[3]}L${point[0]} ${point[1] + end * pixel}`;
-      const d = rectangle(box) + rectangle(point) + line(0) + line(1);
-      const overlay = make(
-        "svg",
-        { viewBox: "0 0 100 44", "aria-hidden": true },
-        make("path", { d }),
-      );
-      to.tabIndex = 0;
-      const whole = make("div", { class: "mnist-from" }, from, to, overlay);
-      to.onpointerdown = to.onpointermove = (event) => {
-        if (event.type === "pointermove" && event.pointerType !== "mouse" && !event.buttons) return;
-        const box = to.getBoundingClientRect();
-        chosen.x = between(
-          0,
-          Math.floor(((event.clientX - box.left) / box.width) * view.width),
-          view.width - 1,
+    const bound = isInk ? 1 : strongest(source.data);
+    const own = isInk ? colours.ink : colours.signed;
+    const [height, width] = source.shape.slice(2);
+    const plane = (map) =>
+      paint(html("<canvas>"), cut(source.data, height * width, map), { height, width }, own, bound);
+    title.textContent = node.type || node.op;
+    figure.hidden = view.height === 1;
+    paint(from, cut(source.data, height * width, parts[0].map), { height, width }, own, bound);
+    const values = cut(data, view.height * view.width, map);
+    paint(to, values, { height: view.height, width: view.width }, colours.signed, strongest(data));
+    const [cell, pixel] = [44 / Math.max(height, width), 44 / Math.max(view.height, view.width)];
+    const [top, left] = lines.map((line) => line[0] * cell);
+    const [bottom, right] = lines.map((line) => (line.at(-1) + 1) * cell);
+    const [up, near] = [y * pixel, 56 + x * pixel];
+    path.setAttribute(
+      "d",
+      `M${left} ${top}H${right}V${bottom}H${left}ZM${near} ${up}h${pixel}v${pixel}h${-pixel}z` +
+        `M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`,
+    );
+    const shown = parts.slice(0, parts.length > 1 ? 6 : 1);
+    const rest = total(parts.slice(shown.length).map(({ sum }) => sum));
+    const value = number(values[y * view.width + x]);
+    said.textContent = `Row ${y}, column ${x} of map ${map}: ${value}`;
+    rows.replaceChildren(
+      ...shown.map((part) => {
+        const hasNumbers = parts.length === 1 || product(size) === 1;
+        const row = html(`<div class="mnist-row ${parts.length === 1 ? "mnist-large" : ""}">`);
+        const kernel = tile(part.kernel, size, colours.signed, strongest(part.kernel), hasNumbers);
+        const products = tile(
+          part.products,
+          size,
+          colours.signed,
+          strongest(part.products),
+          hasNumbers,
         );
-        chosen.y = between(
-          0,
-          Math.floor(((event.clientY - box.top) / box.height) * view.height),
-          view.height - 1,
-        );
-        showDetail(colours);
-      };
-      detail.append(whole);
-    }
-    const say = (text) => detail.append(make("p", {}, text));
-    if (!parts[0].patch) return say(`${name} is ${number(value)}.`);
-    const isOne = parts.length === 1;
-    const shown = parts.slice(0, isOne ? 1 : 6);
-    for (const part of shown) {
-      const row = make("div", { class: isOne ? "mnist-row mnist-large" : "mnist-row" });
-      const hasNumbers = isOne || size[1] === 1;
-      if (!isOne) row.append(make("span", { class: "mnist-name" }, `${part.map}`));
-      row.append(
-        tile(part.patch, size, own, bound, hasNumbers),
-        "\u00d7",
-        tile(part.kernel, size, colours.signed, strongest(part.kernel), hasNumbers),
-        "=",
-        tile(part.products, size, colours.signed, strongest(part.products), hasNumbers),
-        make("output", {}, number(part.total)),
-      );
-      detail.append(row);
-    }
-    const rest = sum(parts.slice(shown.length).map(({ total }) => total));
-    const others = isOne ? "" : ` The other ${parts.length - shown.length}: ${number(rest)}.`;
-    say(`${name} is ${number(value)}.${others} Bias: ${number(found.bias)}.`);
+        if (parts.length > 1) row.append(html("<span>", `${part.map}`));
+        row.append(tile(part.patch, size, own, bound, hasNumbers), "×", kernel, "=", products);
+        row.append(html("<output>", number(part.sum)));
+        return row;
+      }),
+    );
   }
+
+  to.onpointerdown = to.onpointermove = (event) => {
+    const { height, width } = chosen.view;
+    const [x, y] = placeIn(to, event, width, height);
+    Object.assign(chosen, { x: between(0, x, width - 1), y: between(0, y, height - 1) });
+    showDetail();
+  };
+  to.onkeydown = (event) => {
+    const { view, x, y } = chosen;
+    const step = STEPS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    chosen.x = between(0, x + step[0], view.width - 1);
+    chosen.y = between(0, y + step[1], view.height - 1);
+    showDetail();
+  };
+  shut.onclick = hide;
 
   function update(newest) {
-    results = newest;
-    const probe = (name) => {
-      root.style.setProperty("outline-color", `var(--${name})`);
-      return getComputedStyle(root)
-        .outlineColor.match(/[\d.]+/g)
-        .slice(0, 3)
-        .map(Number);
-    };
-    const [zero, above, below] = ["zero", "above", "below"].map(probe);
-    const [paper, ink] = ["paper", "ink"].map(probe);
-    const colours = { signed: shades(below, zero, above), ink: shades(paper, paper, ink) };
+    [results, colours] = [newest, palette(root)];
     for (const view of views) {
       const { data } = results[view.index];
-      const kind = network.nodes[view.index].op === "input" ? "ink" : "signed";
-      paint(view.canvas, data, view, colours[kind], view.bound(data));
-      view.values?.replaceChildren(
-        ...Array.from(data, (value, digit) =>
-          make("li", {}, make("b", {}, `${digit}`), number(value, 1)),
-        ),
+      const isMarked = chosen?.view.block === view.block && chosen.view.count === view.count;
+      view.marked = isMarked ? chosen.map : undefined;
+      const isInk = network.nodes[view.index].op === "input";
+      paint(
+        view.canvas,
+        data,
+        view,
+        isInk ? colours.ink : colours.signed,
+        isInk ? 1 : strongest(data),
       );
-      view.mark.hidden = chosen?.view !== view;
-      if (chosen?.view === view) {
-        const [across, down] = [100 / view.columns, 100 / Math.ceil(view.count / view.columns)];
-        const [column, row] = [chosen.map % view.columns, Math.floor(chosen.map / view.columns)];
-        view.mark.style.inset = `${row * down}% ${100 - (column + 1) * across}% ${100 - (row + 1) * down}% ${column * across}%`;
-      }
+      view.list?.replaceChildren(...Array.from(data, (value) => html("<li>", number(value, 1))));
     }
-    if (chosen) showDetail(colours);
+    if (chosen) showDetail();
+    return colours;
   }
 
-  const blocks = group(network).map((block) => {
-    const layers = block.map(({ layer, type, steps }) => {
-      const [, name, rest] = /^([^(]*)(.*)$/.exec(type);
-      const shape = network.nodes[steps.at(-1)].shape.slice(1).join(" \u00d7 ");
-      const isInput = network.nodes[steps[0]].op === "input";
-      const head = make(
-        "header",
-        {},
-        make("b", {}, isInput ? "Input" : name),
-        make("code", {}, isInput ? "" : layer),
-        make("span", {}, shape),
-        make("small", {}, rest.length > 2 ? rest : ""),
+  const blocks = group(network).map((layers, block) => {
+    const elements = layers.map(({ layer, type, indices }) => {
+      const [name, ...rest] = type.split(/(?=\()/);
+      const shape = network.nodes[indices.at(-1)].shape.slice(1).join(" × ");
+      const figures = indices.map((index) => makeView(index, block, indices.length > 1));
+      const head = html(
+        "<header>",
+        html("<b>", name),
+        html("<code>", layer),
+        html("<span>", shape),
       );
-      const figures = steps.map((index) => step(index, steps.length > 1, index === network.output));
-      return make(
-        "div",
-        { class: "mnist-layer" },
-        head,
-        make("div", { class: "mnist-steps" }, ...figures),
-      );
+      head.append(html("<small>", rest.join("")));
+      return html("<div class='mnist-layer'>", head, html("<div>", ...figures));
     });
-    return make("section", { class: "mnist-block" }, ...layers);
+    return html("<section class='mnist-block'>", ...elements);
   });
   return { blocks, update };
 }
 
-/** Show the canvas in an element. `networks` are those of loadNetwork: classifier and, where what is
- *  no digit is to be told, detector; `get` and `set` a notebook's state: drawing and digits. */
+/** Show the canvas in an element. `networks` are loadNetwork's: classifier and, where it is to tell
+ *  what is no digit, detector; `get` and `set` a notebook's state, drawing and kept. */
 function mount(element, { networks, gallery, get, set }) {
-  const keys = "with the keyboard, arrows move the pen and the space bar lowers and lifts it";
-  const ink = make("path", { "stroke-width": PEN });
-  const cursor = make("circle", { class: "mnist-cursor", r: PEN / 2 });
-  const hint = make("text", { x: SIZE / 2, y: SIZE - 16 }, "Draw a digit here");
-  const label = `Canvas to draw a digit on; ${keys}`;
-  const attributes = { viewBox: `0 0 ${SIZE} ${SIZE}`, tabindex: 0, role: "application" };
-  const paper = make("svg", { ...attributes, "aria-label": label }, ink, cursor, hint);
-  const button = (text) => make("button", { type: "button" }, text);
-  const [undo, clear] = [button("Undo"), button("Clear")];
-  const answer = make("p", { class: "mnist-answer", "aria-hidden": true });
-  const spoken = make("p", { class: "mnist-spoken", "aria-live": "polite" });
-  const bars = range(0, 10).map((digit) =>
-    make("li", {}, make("b", {}, `${digit}`), make("i"), make("span")),
-  );
-  const slots = gallery.map(({ label }) => {
-    const slot = button("");
-    slot.replaceChildren(make("canvas"), `${label}`);
-    return slot;
-  });
-  const told = make("p", {});
-  const root = make("div", { class: "mnist-canvas" });
-  const inside = makeInside(networks.classifier, root);
-  const below = "Each small image is a map: what a layer makes of your digit, place by place. ";
-  root.append(
-    make(
-      "div",
-      { class: "mnist-stage" },
-      make(
-        "div",
-        { class: "mnist-draw" },
-        paper,
-        make("div", { class: "mnist-buttons" }, undo, clear),
-      ),
-      make(
-        "div",
-        { class: "mnist-read" },
-        answer,
-        spoken,
-        make("ol", { "aria-label": "Probabilities" }, ...bars),
-      ),
-      make("div", { class: "mnist-digits" }, told, make("div", {}, ...slots)),
-    ),
-    make(
-      "div",
-      { class: "mnist-inside" },
-      make(
-        "p",
-        { class: "mnist-legend" },
-        below,
-        make("span", { class: "mnist-above" }, "Red"),
-        " is above zero, ",
-        make("span", { class: "mnist-below" }, "blue"),
-        " below. Tap one to see where it comes from.",
-      ),
-      ...inside.blocks,
-    ),
-  );
+  const { classifier, detector } = networks;
+  const root = html(`<div class="mnist-canvas">
+    <div class="mnist-stage">
+      <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application"
+        aria-label="Canvas to draw a digit on; with the keyboard, arrows move the pen and the space bar lowers and lifts it">
+        <path stroke-width="${PEN}" /><circle r="${PEN / 2}" />
+        <text x="${SIZE / 2}" y="${SIZE - 14}">Draw a digit here</text>
+      </svg>
+      <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
+        <button>Undo</button><button>Clear</button>
+        <ol aria-label="Probabilities">${"<li><b></b><i></i><span></span></li>".repeat(10)}</ol></div>
+      <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div>
+    </div>
+    <div class="mnist-inside"><p>What each layer makes of it: every small image is one map,
+      <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below.
+      Tap a map of a convolution to see where its pixels come from.</p></div></div>`);
+  const all = (selector) => [...root.querySelectorAll(selector)];
+  const [paper, ink, cursor, hint] = all(".mnist-stage svg, .mnist-stage svg *");
+  const [answer, spoken, told] = all(".mnist-stage p");
+  const [undo, clear, ...slots] = all(".mnist-stage button");
+  const bars = all("li");
+  const inside = makeInside(classifier, root);
+  root.lastElementChild.append(...inside.blocks);
+  const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
 
-  let { strokes, isOwn } = { strokes: [], isOwn: true }; // the gallery's isn't
-  let isDone = false; // shown, kept: the next stroke begins a new drawing
+  let strokes = [];
   let stroke = null; // the one being drawn, the last of `strokes`
-  let pointer = null; // the finger or pen that draws it; others are ignored
+  let isShown = false; // out of a slot: the next stroke begins a new drawing
+  let pointer = null; // the finger or pen that draws; others are ignored
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
-  let image = new Uint8Array(784);
   let frame = 0;
 
-  /** Show the drawing at once; what the network makes of it, with the next frame. */
+  /** Show the drawing at once, and with the next frame what the network makes of it. */
   function show() {
-    const path = strokes.map((points) => `M${[...points, points.at(-1)].join("L")}`);
-    ink.setAttribute("d", path.join(""));
+    const lines = strokes.map((points) => `M${[...points, points.at(-1)].join("L")}`);
+    ink.setAttribute("d", lines.join(""));
     cursor.setAttribute("transform", `translate(${place})`);
-    hint.style.display = strokes.length && isOwn ? "none" : "";
+    hint.style.display = strokes.length && !isShown ? "none" : "";
     frame ||= requestAnimationFrame(compute);
   }
 
   function compute() {
     frame = 0;
-    image = strokes.length ? toImage(strokes) : new Uint8Array(784);
-    const pixels = Float32Array.from(image, (value) => value / 255);
-    const results = networks.classifier.run(pixels);
-    const powers = results[networks.classifier.output].data.map((value, _, all) =>
-      Math.exp(value - Math.max(...all)),
-    );
-    const probabilities = powers.map((power) => power / sum(powers));
+    const isEmpty = strokes.length === 0;
+    const pixels = Float32Array.from(imageOf(strokes), (value) => value / 255);
+    const results = classifier.run(pixels);
+    const probabilities = torch.softmax(results[classifier.output], 1).data;
     const digit = probabilities.indexOf(Math.max(...probabilities));
-    let isDigit = true;
-    if (!stroke && strokes.length && networks.detector) {
-      const { data } = networks.detector.run(pixels)[networks.detector.output];
-      isDigit = sum(data.map(Math.exp)) > 1; // the logarithm of this sum is above 0
+    let isDigit = !isEmpty;
+    if (detector && !stroke && isDigit) {
+      const { data } = detector.run(pixels)[detector.output];
+      isDigit = total(data.map(Math.exp)) > 1; // the logarithm of this sum is above 0
     }
-    const isEmpty = !strokes.length;
-    answer.textContent = isEmpty ? "" : isDigit ? `${digit}` : "?";
-    root.classList.toggle("mnist-refused", isEmpty || !isDigit);
-    if (!stroke) {
-      spoken.textContent = isEmpty
-        ? "No digit yet"
-        : isDigit
-          ? `${digit}, ${percent(probabilities[digit])}`
-          : "No digit";
-    }
+    answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
+    const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
+    if (!stroke) spoken.textContent = isEmpty ? "No digit yet" : words;
+    root.classList.toggle("mnist-refused", !isDigit);
     bars.forEach((bar, i) => {
-      bar.classList.toggle("mnist-best", i === digit);
+      bar.classList.toggle("mnist-best", i === digit && !isEmpty);
+      bar.children[0].textContent = i;
       bar.children[1].style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
       bar.children[2].textContent = isEmpty ? "" : percent(probabilities[i]);
     });
-    inside.update(results);
-  }
-
-  const change = (next) => {
-    [strokes, stroke, pointer, isOwn, isDone] = [next, null, null, true, false];
-    show();
-    const bytes = btoa(
-      String.fromCharCode(...(strokes.length ? toImage(strokes) : new Uint8Array(784))),
-    );
-    set?.("drawing", { strokes, image: bytes });
-    showSlots();
-  };
-
-  function showSlots() {
-    const canKeep = set && strokes.length && isOwn && !isDone;
-    told.textContent = canKeep ? "Keep it as your" : "Look at a digit, or draw your own";
+    const colours = inside.update(results);
+    const canKeep = set && !isEmpty && !isShown && !stroke;
+    told.textContent = canKeep ? "Keep it as your" : "Look at a digit:";
     slots.forEach((slot, i) => {
       const kept = get?.("kept")[i];
-      const shown = toImage((kept ?? gallery[i]).strokes);
-      slot.classList.toggle("mnist-example", !kept);
-      const style = getComputedStyle(root);
-      const context = slot.firstChild.getContext("2d");
-      [slot.firstChild.width, slot.firstChild.height] = [28, 28];
-      context.putImageData(
-        new ImageData(Uint8ClampedArray.from([...shown].flatMap((v) => [0, 0, 0, v])), 28),
-        0,
-        0,
-      );
-      slot.setAttribute(
-        "aria-label",
-        canKeep ? `Keep the drawing as your ${i}` : `Show the ${kept ? "" : "example of a "}${i}`,
-      );
+      const image = kept ? fromText(kept.image) : examples[i].image;
+      slot.className = kept ? "" : "mnist-example";
+      slot.ariaLabel = canKeep
+        ? `Keep the drawing as your ${i}`
+        : `Show ${kept ? "your" : "the example of a"} ${i}`;
+      paint(slot.firstChild, image, { height: 28, width: 28 }, colours.ink, 255);
     });
   }
 
+  function change(next) {
+    [strokes, stroke, pointer, isShown] = [next, null, null, false];
+    set?.("drawing", { strokes, image: btoa(String.fromCharCode(...imageOf(strokes))) });
+    show();
+  }
+
   slots.forEach((slot, i) => {
+    slot.append(i);
     slot.onclick = () => {
-      if (set && strokes.length && isOwn && !isDone) {
-        set("kept", { ...get("kept"), [i]: get("drawing") });
-      } else {
-        const kept = get?.("kept")[i];
-        [strokes, isOwn] = [(kept ?? gallery[i]).strokes, Boolean(kept)];
-      }
-      isDone = true;
+      const canKeep = set && strokes.length && !isShown;
+      if (canKeep) set("kept", { ...get("kept"), [i]: get("drawing") });
+      else ({ strokes } = get?.("kept")[i] ?? examples[i]);
+      isShown = true;
       show();
-      showSlots();
     };
   });
 
   function start(point) {
     stroke = [point];
-    strokes = isDone || !isOwn ? [stroke] : [...strokes, stroke];
-    [isOwn, isDone] = [true, false];
+    strokes = isShown ? [stroke] : [...strokes, stroke];
+    isShown = false;
     show();
   }
 
@@ -586,13 +480,8 @@ function mount(element, { networks, gallery, get, set }) {
     show();
   }
 
-  /** Return where a pointer is in the canvas' units, at most a little outside. */
-  function position(event) {
-    const box = paper.getBoundingClientRect();
-    const parts = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    return parts.map((part) => Math.round(SIZE * between(-0.2, part, 1.2)));
-  }
-
+  const position = (event) =>
+    placeIn(paper, event, SIZE, SIZE).map((part) => between(-0.2 * SIZE, part, 1.2 * SIZE));
   paper.onpointerdown = (event) => {
     if (pointer !== null || event.button !== 0) return;
     pointer = event.pointerId;
@@ -608,47 +497,38 @@ function mount(element, { networks, gallery, get, set }) {
     if (event.pointerId === pointer) change(strokes);
   };
   paper.onkeydown = (event) => {
-    const steps = { ArrowLeft: [-7, 0], ArrowRight: [7, 0], ArrowUp: [0, -7], ArrowDown: [0, 7] };
-    const step = steps[event.key];
+    const step = STEPS[event.key];
     if (!step && event.key !== " ") return;
     event.preventDefault();
-    if (step) place = place.map((part, i) => between(0, part + step[i], SIZE));
+    if (step) place = place.map((part, i) => between(0, part + 7 * step[i], SIZE));
     if (step && stroke) extend(place);
     else if (step) show();
-    else if (event.repeat) return;
-    else if (stroke) change(strokes);
-    else start(place);
+    else if (stroke && !event.repeat) change(strokes);
+    else if (!event.repeat) start(place);
   };
+  undo.onclick = () => change(isShown ? [] : strokes.slice(0, -1));
+  clear.onclick = () => change([]);
   // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
   const shield = ({ ctrlKey, metaKey }) =>
     root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
-  undo.onclick = () => change(isDone || !isOwn ? [] : strokes.slice(0, -1));
-  clear.onclick = () => change([]);
-
-  /** Take over a notebook's state: another view's, or one from before. */
-  function update() {
-    if (stroke) return; // what is being drawn here is newer
-    const drawing = get?.("drawing");
-    if (drawing?.strokes.length) [strokes, isOwn] = [drawing.strokes, true];
-    else if (!isOwn || !strokes.length) [strokes, isOwn] = [gallery[FIRST].strokes, false];
-    show();
-    showSlots();
-  }
-
   window.addEventListener("keydown", shield, true);
   element.replaceChildren(root);
+
+  /** Take over a notebook's drawing: another view's, or one from before. */
+  function update() {
+    if (!stroke) strokes = get?.("drawing").strokes ?? [];
+    show();
+  }
   update();
+  if (!strokes.length) slots[3].click();
   return { update, end: () => window.removeEventListener("keydown", shield, true) };
 }
 
-const FIRST = 3; // of the gallery, shown until one draws
-
-/** Show the canvas as anywidget asks for it. */
+/** Show the canvas in a notebook, as anywidget asks for it. */
 function render({ model, el }) {
   const described = Object.entries(JSON.parse(model.get("networks")));
-  const networks = Object.fromEntries(described.map(([name, each]) => [name, loadNetwork(each)]));
   const canvas = mount(el, {
-    networks,
+    networks: Object.fromEntries(described.map(([name, each]) => [name, loadNetwork(each)])),
     gallery: JSON.parse(model.get("gallery")),
     get: (name) => model.get(name),
     set: (name, value) => {
@@ -656,10 +536,9 @@ function render({ model, el }) {
       model.save_changes();
     },
   });
-  const names = ["drawing", "kept"];
-  for (const name of names) model.on(`change:${name}`, canvas.update);
+  model.on("change:drawing change:kept", canvas.update);
   return () => {
-    for (const name of names) model.off(`change:${name}`, canvas.update);
+    model.off("change:drawing change:kept", canvas.update);
     canvas.end();
   };
 }
