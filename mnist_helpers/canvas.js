@@ -5,9 +5,15 @@ const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
 const SUMS = ["conv2d", "linear"]; // each value of theirs is a sum of products
-const VIEWS = ["view", "reshape", "squeeze", "unsqueeze"]; // the same values in the same order
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const VIEWS = ["view", "squeeze", "unsqueeze"]; // the same values in the same order
 const HIDDEN = [...VIEWS, "permute", "transpose", "expand", "select", "slice"];
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
+const between = (low, value, high) => Math.min(Math.max(value, low), high);
+const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
 
 /** Make an element of markup that holds nobody's names; text among its children stays text. */
 function html(markup, ...children) {
@@ -18,16 +24,15 @@ function html(markup, ...children) {
   return element;
 }
 
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
-const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
-const between = (low, value, high) => Math.min(Math.max(value, low), high);
-const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
-const fromText = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const imageOf = (strokes) => (strokes.length ? toImage(strokes) : new Uint8Array(784));
-const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+/** Do something with an arrow key's direction. */
+function steer(event, act) {
+  if (!(event.key in ARROWS)) return;
+  event.preventDefault();
+  act(...ARROWS[event.key]);
+}
 
 /** Return where an event is on an element that is so many units wide and high. */
-function placeIn(element, { clientX, clientY }, width, height) {
+function locate(element, { clientX, clientY }, width, height) {
   const box = element.getBoundingClientRect();
   const [x, y] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
   return [Math.floor(x * width), Math.floor(y * height)];
@@ -36,6 +41,7 @@ function placeIn(element, { clientX, clientY }, width, height) {
 /** Draw strokes in MNIST's format, 28 x 28 bytes: the ink's longer side is 20 pixels, its centre of
  *  mass lies in the middle, and each pixel is the mean of 8 x 8 that are ink or not. */
 function toImage(strokes) {
+  const image = new Float32Array(784);
   const [xs, ys] = [0, 1].map((axis) => strokes.flat().map((point) => point[axis]));
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   const sides = [Math.max(...xs) - left, Math.max(...ys) - top];
@@ -50,12 +56,11 @@ function toImage(strokes) {
     ]);
     points.forEach((end, i) => drawLine(ink, points[Math.max(i - 1, 0)], end, radius));
   }
-  const places = [...ink].map((place) => [place % 160, Math.floor(place / 160)]);
+  const places = Array.from(ink, (place) => [place % 160, Math.floor(place / 160)]);
   const [right, down] = sides.map((side, axis) => {
     const middle = total(places.map((place) => place[axis] + 0.5)) / places.length;
     return between(0, Math.round(8 * 14.5 - middle), Math.floor(224 - side * scale - 2 * radius));
   });
-  const image = new Float32Array(784);
   for (const [x, y] of places) image[((y + down) >> 3) * 28 + ((x + right) >> 3)] += 255 / 64;
   return Uint8Array.from(image, Math.round);
 }
@@ -74,7 +79,7 @@ function drawLine(ink, [x0, y0], [x1, y1], radius) {
   }
 }
 
-/** Return the theme's colours of values from -1 to 1, in 511 steps. */
+/** Return the theme's colours, [red, green, blue] each, of low values, of zero, and of high ones. */
 function palette(root) {
   const read = (name) => {
     root.style.outlineColor = `var(--${name})`;
@@ -82,61 +87,53 @@ function palette(root) {
       .outlineColor.match(/[\d.]+/g)
       .map(Number);
   };
-  const shades = (...names) => {
-    const [low, zero, high] = names.map(read);
-    const colours = range(-255, 256).map((step) => {
-      const mix = (i) => zero[i] + (Math.abs(step) / 255) * ((step < 0 ? low : high)[i] - zero[i]);
-      return [mix(0), mix(1), mix(2), 255];
-    });
-    return new Uint32Array(Uint8ClampedArray.from(colours.flat()).buffer);
-  };
-  return { signed: shades("below", "zero", "above"), ink: shades("paper", "paper", "ink") };
+  return { signed: ["below", "zero", "above"].map(read), ink: ["paper", "paper", "ink"].map(read) };
 }
 
-const shade = (value, bound, colours) =>
-  colours[Math.round(255 * between(0, 1 + value / bound, 2))];
+/** Return the colour of a value as ImageData has it; `bound` has the full one. */
+function shade(value, bound, [low, zero, high]) {
+  const [end, part] = [value < 0 ? low : high, Math.min(Math.abs(value) / bound, 1)];
+  const mix = (i) => Math.round(zero[i] + part * (end[i] - zero[i])) << (8 * i);
+  return (255 << 24) | mix(2) | mix(1) | mix(0);
+}
 
-/** Paint maps side by side, each value as zoom x zoom pixels; `bound` has the full colour. */
+/** Paint maps side by side, each value as zoom x zoom pixels. */
 function paint(canvas, values, shown, colours, bound) {
-  const { height, width, count = 1, columns = 1, zoom = 1, marked } = shown;
-  const [across, down] = [width * zoom + 1, height * zoom + 1];
+  const { height, width, count = 1, columns = 1, zoom = 1, marked = -1 } = shown;
+  const [across, down] = [width * zoom + 1, height * zoom + 1]; // with a line between maps
   const [side, rows] = [columns * across + 1, Math.ceil(count / columns) * down + 1];
   const pixels = new Uint32Array(side * rows);
   const corner = (map) => [1 + (map % columns) * across, 1 + Math.floor(map / columns) * down];
   for (let i = 0; i < count * height * width; i++) {
     const [left, top] = corner(Math.floor(i / (height * width)));
-    const [from, row] = [left + (i % width) * zoom, top + (Math.floor(i / width) % height) * zoom];
+    const start =
+      left + (i % width) * zoom + (top + (Math.floor(i / width) % height) * zoom) * side;
     const colour = shade(values[i], bound, colours);
-    for (let y = row; y < row + zoom; y++) {
-      pixels.fill(colour, y * side + from, y * side + from + zoom);
+    for (let row = 0; row < zoom; row++) {
+      pixels.fill(colour, start + row * side, start + row * side + zoom);
     }
   }
-  if (canvas.width !== side || canvas.height !== rows) {
-    [canvas.width, canvas.height] = [side, rows];
-  }
+  Object.assign(canvas, { width: side, height: rows });
   const context = canvas.getContext("2d");
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side), 0, 0);
+  const [x, y] = corner(marked);
   context.strokeStyle = "#e69f00";
-  const [x, y] = corner(marked ?? 0);
-  if (marked !== undefined) context.strokeRect(x - 0.5, y - 0.5, across, down);
+  if (marked >= 0) context.strokeRect(x - 0.5, y - 0.5, across, down);
   return canvas;
 }
 
-/** Show values as an image, or, where they are few and it is asked for, as numbers. */
-function tile(values, [height, width], colours, bound, hasNumbers) {
-  if (!hasNumbers || width > 7) {
-    return paint(html("<canvas>"), values, { height, width }, colours, bound);
-  }
-  const table = html("<div class='mnist-numbers'>");
+/** Show values under a caption as an image, or, where they are few and it is asked for, as numbers. */
+function tile(caption, values, [height, width], colours, bound, hasNumbers) {
+  const table = html("<div>");
   table.style.gridTemplateColumns = `repeat(${width}, 1fr)`;
-  for (const value of values) {
-    const cell = html("<span>", number(value));
-    const bytes = new Uint8Array(Uint32Array.of(shade(value, bound, colours)).buffer);
-    cell.style.background = `rgb(${bytes.subarray(0, 3)})`;
+  for (const value of hasNumbers && width < 8 ? values : []) {
+    const [cell, colour] = [html("<span>", number(value)), shade(value, bound, colours)];
+    cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
     cell.classList.toggle("mnist-full", Math.abs(value) > 0.5 * bound);
     table.append(cell);
   }
-  return table;
+  const image = paint(html("<canvas>"), values, { height, width, zoom: 8 }, colours, bound);
+  return html("<figure>", table.children.length ? table : image, html("<figcaption>", caption));
 }
 
 /** Return of a shape how many maps it holds, their height and width; a vector's are 1 x 1. */
@@ -167,13 +164,12 @@ function trace(network, results, node, { map, y, x }) {
   const [input, weight, bias] = node.args.slice(0, 3).map(get);
   const [outputs, features, ...kernel] = weight.shape;
   let before = network.nodes[node.args[0].node];
-  let [source, output, groups, lines] = [input, map, 1, null];
+  let [source, output, lines] = [input, map, []]; // lines: the window's rows, and its columns
   if (node.op === "conv2d") {
     const places = placeWindows(input, kernel, ...node.args.slice(3));
     lines = places.map(({ size, step, apart, before }, i) =>
       range(0, size).map((k) => [y, x][i] * step - before + k * apart),
     );
-    groups = node.args[6];
   } else {
     while (VIEWS.includes(before.op)) before = network.nodes[before.args[0].node]; // not yet flat
     const isOne = product(before.shape) === features; // vector, not several
@@ -182,75 +178,67 @@ function trace(network, results, node, { map, y, x }) {
     lines = [range(0, height), range(0, width)]; // the window is the whole
     if (!isOne) output = x;
   }
-  const window = take(take(source, 2, lines[0]), 3, lines[1]).data; // with zeros around the maps
-  const size = lines.map((line) => line.length);
-  const inputs = product(weight.shape.slice(1)) / product(size);
+  const window = take(take(source, 2, lines[0]), 3, lines[1]).data; // zeros beyond the maps
+  const area = lines[0].length * lines[1].length;
+  const inputs = product(weight.shape.slice(1)) / area;
+  const groups = node.op === "conv2d" ? node.args[6] : 1;
   const first = Math.floor(output / (outputs / groups)) * inputs;
   const parts = range(first, first + inputs).map((map, i) => {
-    const patch = cut(window, product(size), map);
-    const kernel = cut(weight.data, product(size), output * inputs + i);
-    const products = patch.map((value, j) => value * kernel[j]);
-    return { map, patch, kernel, products, sum: total(products) };
+    const patch = cut(window, area, map);
+    const weights = cut(weight.data, area, output * inputs + i);
+    const products = patch.map((value, j) => value * weights[j]);
+    return { map, patch, weights, products, sum: total(products) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
-  return { source, before, lines, size, parts, bias: bias?.data[output] ?? 0 };
+  return { before, source, lines, parts, bias: bias?.data[output] ?? 0 };
 }
 
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network, root) {
-  const views = []; // of values: {index, block, canvas, height, width, count, columns, zoom, marked}
+  const views = []; // {index, block, canvas, height, width, count, columns, zoom, marked}
   let [chosen, results, colours] = [null, null, null]; // chosen: {view, map, y, x}
-  const detail = html(`<div class="mnist-detail"><header><b></b><button>×</button></header>
-    <div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
-    <svg viewBox="0 0 100 44" aria-hidden="true"><path /></svg></div><p></p><div></div></div>`);
-  const [title, shut, figure, from, to, path, said, rows] = detail.querySelectorAll(
-    "b, button, div, canvas, path, p",
-  );
+  const detail = html(`<div class="mnist-detail"><header><b></b><button>Close</button></header>
+    <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
+    <svg viewBox="0 0 100 44" aria-hidden="true"><path /></svg></div><div></div><p></p></div>`);
+  const parts = detail.querySelectorAll("b, button, p, div, canvas, path");
+  const [title, close, said, figure, from, to, path, table, rest] = parts;
 
-  function makeView(index, block, hasName) {
+  function makeView(index, block, caption) {
     const { op, shape } = network.nodes[index];
-    const { height, width, count } = measure(shape);
-    const isLast = index === network.output;
-    const [columns, zoom] = height > 1 ? [Math.min(8, count), Math.ceil(12 / width)] : [32, 8];
-    const canvas = html("<canvas tabindex='0' role='img'>");
-    canvas.ariaLabel = `${op}, ${count} of ${height} by ${width}; arrow keys choose one`;
-    const view = { index, block, canvas, height, width, zoom, columns: isLast ? 10 : columns };
-    view.count = height > 1 ? Math.min(count, MOST_MAPS) : count;
-    const element = html("<figure>", canvas, html("<figcaption>", hasName ? op : ""));
-    element.classList.toggle("mnist-many", count > 1);
-    if (isLast) element.append((view.list = html("<ol>")));
-    const more = html("<button>", `Show all ${count}`);
-    more.onclick = () => {
-      view.count = count;
-      more.remove();
-      update(results);
+    const view = {
+      index,
+      block,
+      ...measure(shape),
+      canvas: html("<canvas tabindex='0' role='img'>"),
     };
-    if (view.count < count) element.append(more);
-    canvas.onclick = (event) => {
-      const [x, y] = placeIn(canvas, event, view.columns, Math.ceil(view.count / view.columns));
-      choose(view, y * view.columns + x);
-    };
-    canvas.onkeydown = (event) => {
-      const moves = {
-        ArrowLeft: -1,
-        ArrowRight: 1,
-        ArrowUp: -view.columns,
-        ArrowDown: view.columns,
-      };
-      if (!moves[event.key]) return;
-      event.preventDefault();
-      choose(view, chosen?.view.block === block ? chosen.map + moves[event.key] : 0);
-    };
+    const { height, width, count, canvas } = view;
+    view.columns = height > 1 ? Math.min(8, count) : index === network.output ? 10 : 32;
+    view.zoom = Math.ceil(100 / (width * view.columns));
     views.push(view);
+    canvas.ariaLabel = `${op}: ${count} of ${height} by ${width}; arrow keys choose one`;
+    canvas.onclick = (event) => {
+      const [x, y] = locate(canvas, event, view.columns, Math.ceil(count / view.columns));
+      choose(view, x + y * view.columns);
+    };
+    canvas.onkeydown = (event) =>
+      steer(event, (x, y) => {
+        const map = chosen?.view.block === block ? chosen.map : 0;
+        choose(view, map + x + y * view.columns);
+      });
+    const more = html("<button>", `Show all ${count}`);
+    const element = html("<figure>", html("<div>", canvas), more, html("<figcaption>", caption));
+    more.onclick = () => more.remove(); // which style sheets see
+    if (count <= MOST_MAPS || height === 1) more.remove();
+    element.classList.toggle("mnist-many", count > 1);
+    if (index === network.output) element.append((view.list = html("<ol>")));
     return element;
   }
 
-  /** Take apart the convolution's or linear layer's map that this one is, or that it comes from. */
+  /** Take apart this map, or the one of the block's convolution that it comes from. */
   function choose({ block, count }, map) {
     const view = views.find((each) => each.block === block);
-    const isThere = SUMS.includes(network.nodes[view.index].op) && view.count === count;
-    if (!isThere || map < 0 || map >= count) return;
-    if (chosen?.view === view && chosen.map === map) return hide();
+    const isSum = SUMS.includes(network.nodes[view.index].op) && view.count === count;
+    if (!isSum || map < 0 || map >= count) return;
     const values = cut(results[view.index].data, view.height * view.width, map);
     const place = Math.max(0, values.map(Math.abs).indexOf(strongest(values)));
     chosen = { view, map, y: Math.floor(place / view.width), x: place % view.width };
@@ -259,92 +247,85 @@ function makeInside(network, root) {
     detail.scrollIntoView({ block: "nearest" });
   }
 
-  function hide() {
-    chosen = null;
-    detail.remove();
-    update(results);
-  }
-
   function showDetail() {
     const { view, map, y, x } = chosen;
-    const { data, shape } = results[view.index];
-    const node = network.nodes[view.index];
-    const { source, before, lines, size, parts, bias } = trace(network, results, node, chosen);
+    const [{ data }, node] = [results[view.index], network.nodes[view.index]];
+    const { before, source, lines, parts, bias } = trace(network, results, node, chosen);
     const isInk = before.op === "input";
-    const bound = isInk ? 1 : strongest(source.data);
-    const own = isInk ? colours.ink : colours.signed;
+    const [own, bound] = isInk ? [colours.ink, 1] : [colours.signed, strongest(source.data)];
     const [height, width] = source.shape.slice(2);
-    const plane = (map) =>
-      paint(html("<canvas>"), cut(source.data, height * width, map), { height, width }, own, bound);
-    title.textContent = node.type || node.op;
-    figure.hidden = view.height === 1;
-    paint(from, cut(source.data, height * width, parts[0].map), { height, width }, own, bound);
+    const size = lines.map((line) => line.length);
+    const plane = (canvas, map) =>
+      paint(canvas, cut(source.data, height * width, map), { height, width, zoom: 8 }, own, bound);
     const values = cut(data, view.height * view.width, map);
-    paint(to, values, { height: view.height, width: view.width }, colours.signed, strongest(data));
+    plane(from, parts[0].map);
+    paint(
+      to,
+      values,
+      { ...view, count: 1, columns: 1, zoom: 8, marked: -1 },
+      colours.signed,
+      strongest(data),
+    );
+    figure.hidden = view.height === 1;
     const [cell, pixel] = [44 / Math.max(height, width), 44 / Math.max(view.height, view.width)];
     const [top, left] = lines.map((line) => line[0] * cell);
     const [bottom, right] = lines.map((line) => (line.at(-1) + 1) * cell);
     const [up, near] = [y * pixel, 56 + x * pixel];
+    const boxes = `M${left} ${top}H${right}V${bottom}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
     path.setAttribute(
       "d",
-      `M${left} ${top}H${right}V${bottom}H${left}ZM${near} ${up}h${pixel}v${pixel}h${-pixel}z` +
-        `M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`,
+      `${boxes}M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`,
     );
-    const shown = parts.slice(0, parts.length > 1 ? 6 : 1);
-    const rest = total(parts.slice(shown.length).map(({ sum }) => sum));
-    const value = number(values[y * view.width + x]);
-    said.textContent = `Row ${y}, column ${x} of map ${map}: ${value}`;
-    rows.replaceChildren(
-      ...shown.map((part) => {
-        const hasNumbers = parts.length === 1 || product(size) === 1;
-        const row = html(`<div class="mnist-row ${parts.length === 1 ? "mnist-large" : ""}">`);
-        const kernel = tile(part.kernel, size, colours.signed, strongest(part.kernel), hasNumbers);
-        const products = tile(
-          part.products,
-          size,
-          colours.signed,
-          strongest(part.products),
-          hasNumbers,
-        );
-        if (parts.length > 1) row.append(html("<span>", `${part.map}`));
-        row.append(tile(part.patch, size, own, bound, hasNumbers), "×", kernel, "=", products);
-        row.append(html("<output>", number(part.sum)));
-        return row;
-      }),
-    );
+
+    const isOne = parts.length === 1;
+    const shown = parts.slice(0, isOne ? 1 : 6);
+    const values3 = ["", ""];
+    title.textContent = node.type;
+    const name = figure.hidden ? `Value ${map}` : `Row ${y}, column ${x} of map ${map}`;
+    const window = `${size.join(" × ")} values${isOne ? "" : ` in each of ${parts.length} maps`}`;
+    said.textContent = `${name} comes from ${window} of the layer before, each times its weight, added up. Point at another pixel of the right map.`;
+    const rows = shown.map((part, i) => {
+      const hasNumbers = isOne || product(size) === 1;
+      const show = (caption, values, colours, bound) =>
+        tile(i ? "" : caption, values, size, colours, bound, hasNumbers);
+      const row = html("<div>", html("<span>", isOne ? "" : part.map));
+      row.append(show("values", part.patch, own, bound), "×");
+      row.append(show("weights", part.weights, colours.signed, strongest(part.weights)), "=");
+      row.append(show("products", part.products, colours.signed, strongest(part.products)));
+      row.append(html("<output>", number(part.sum)));
+      return row;
+    });
+    table.className = isOne ? "mnist-one" : "mnist-rows";
+    table.replaceChildren(...rows);
+    const others = total(parts.slice(shown.length).map(({ sum }) => sum));
+    const more = isOne
+      ? ""
+      : `The other ${parts.length - shown.length} maps give ${number(others)}. `;
+    rest.textContent = `${more}With the bias, ${number(bias)}, the sum is ${number(values[y * view.width + x])}.`;
   }
 
-  to.onpointerdown = to.onpointermove = (event) => {
-    const { height, width } = chosen.view;
-    const [x, y] = placeIn(to, event, width, height);
-    Object.assign(chosen, { x: between(0, x, width - 1), y: between(0, y, height - 1) });
+  const point = (x, y) => {
+    chosen.x = between(0, x, chosen.view.width - 1);
+    chosen.y = between(0, y, chosen.view.height - 1);
     showDetail();
   };
-  to.onkeydown = (event) => {
-    const { view, x, y } = chosen;
-    const step = STEPS[event.key];
-    if (!step) return;
-    event.preventDefault();
-    chosen.x = between(0, x + step[0], view.width - 1);
-    chosen.y = between(0, y + step[1], view.height - 1);
-    showDetail();
+  to.onpointerdown = to.onpointermove = (event) =>
+    point(...locate(to, event, chosen.view.width, chosen.view.height));
+  to.onkeydown = (event) => steer(event, (x, y) => point(chosen.x + x, chosen.y + y));
+  close.onclick = () => {
+    chosen = null;
+    detail.remove();
+    update(results);
   };
-  shut.onclick = hide;
 
   function update(newest) {
     [results, colours] = [newest, palette(root)];
     for (const view of views) {
       const { data } = results[view.index];
       const isMarked = chosen?.view.block === view.block && chosen.view.count === view.count;
-      view.marked = isMarked ? chosen.map : undefined;
-      const isInk = network.nodes[view.index].op === "input";
-      paint(
-        view.canvas,
-        data,
-        view,
-        isInk ? colours.ink : colours.signed,
-        isInk ? 1 : strongest(data),
-      );
+      const shown = { ...view, marked: isMarked ? chosen.map : -1 };
+      if (network.nodes[view.index].op === "input") paint(view.canvas, data, shown, colours.ink, 1);
+      else paint(view.canvas, data, shown, colours.signed, strongest(data));
       view.list?.replaceChildren(...Array.from(data, (value) => html("<li>", number(value, 1))));
     }
     if (chosen) showDetail();
@@ -353,16 +334,10 @@ function makeInside(network, root) {
 
   const blocks = group(network).map((layers, block) => {
     const elements = layers.map(({ layer, type, indices }) => {
-      const [name, ...rest] = type.split(/(?=\()/);
+      const figures = indices.map((i) => makeView(i, block, indices[1] ? network.nodes[i].op : ""));
       const shape = network.nodes[indices.at(-1)].shape.slice(1).join(" × ");
-      const figures = indices.map((index) => makeView(index, block, indices.length > 1));
-      const head = html(
-        "<header>",
-        html("<b>", name),
-        html("<code>", layer),
-        html("<span>", shape),
-      );
-      head.append(html("<small>", rest.join("")));
+      const head = html("<header>", html("<b>", type.split("(")[0]), html("<code>", layer));
+      head.append(html("<span>", shape));
       return html("<div class='mnist-layer'>", head, html("<div>", ...figures));
     });
     return html("<section class='mnist-block'>", ...elements);
@@ -371,31 +346,26 @@ function makeInside(network, root) {
 }
 
 /** Show the canvas in an element. `networks` are loadNetwork's: classifier and, where it is to tell
- *  what is no digit, detector; `get` and `set` a notebook's state, drawing and kept. */
-function mount(element, { networks, gallery, get, set }) {
-  const { classifier, detector } = networks;
-  const root = html(`<div class="mnist-canvas">
-    <div class="mnist-stage">
-      <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application"
-        aria-label="Canvas to draw a digit on; with the keyboard, arrows move the pen and the space bar lowers and lifts it">
-        <path stroke-width="${PEN}" /><circle r="${PEN / 2}" />
-        <text x="${SIZE / 2}" y="${SIZE - 14}">Draw a digit here</text>
-      </svg>
-      <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
-        <button>Undo</button><button>Clear</button>
-        <ol aria-label="Probabilities">${"<li><b></b><i></i><span></span></li>".repeat(10)}</ol></div>
-      <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div>
-    </div>
-    <div class="mnist-inside"><p>What each layer makes of it: every small image is one map,
-      <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below.
-      Tap a map of a convolution to see where its pixels come from.</p></div></div>`);
-  const all = (selector) => [...root.querySelectorAll(selector)];
-  const [paper, ink, cursor, hint] = all(".mnist-stage svg, .mnist-stage svg *");
-  const [answer, spoken, told] = all(".mnist-stage p");
-  const [undo, clear, ...slots] = all(".mnist-stage button");
-  const bars = all("li");
+ *  what is no digit, detector; `model` is a notebook's, which keeps drawings. */
+function mount(element, { networks: { classifier, detector }, gallery, model }) {
+  const root = html(`<div class="mnist-canvas"><div><div class="mnist-left"><div class="mnist-stage">
+    <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application" aria-label="Canvas to draw a
+      digit on; arrow keys move the pen, and the space bar lowers and lifts it">
+      <path stroke-width="${PEN}" /><circle r="${PEN / 2}" />
+      <text x="${SIZE / 2}" y="${SIZE - 14}">Draw a digit here</text></svg>
+    <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
+      <button>Undo</button><button>Clear</button>
+      <ol aria-label="Probabilities">${"<li><b></b><i></i><span></span></li>".repeat(10)}</ol></div></div>
+    <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
+    <div class="mnist-inside"><p>Below, what each layer of the network computes from your digit. Each small image is one
+      map: <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below. Tap one to see
+      where its pixels come from.</p></div></div></div>`);
+  const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
+  const [answer, spoken, told] = root.querySelectorAll("p");
+  const [undo, clear, ...slots] = root.querySelectorAll("button");
+  const bars = root.querySelectorAll("li");
   const inside = makeInside(classifier, root);
-  root.lastElementChild.append(...inside.blocks);
+  root.querySelector(".mnist-inside").append(...inside.blocks);
   const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
 
   let strokes = [];
@@ -404,6 +374,12 @@ function mount(element, { networks, gallery, get, set }) {
   let pointer = null; // the finger or pen that draws; others are ignored
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
   let frame = 0;
+  const set = (name, value) => {
+    model?.set(name, value);
+    model?.save_changes();
+  };
+  const imageOf = () => (strokes.length ? toImage(strokes) : new Uint8Array(784));
+  const canKeep = () => model && strokes.length > 0 && !isShown && !stroke;
 
   /** Show the drawing at once, and with the next frame what the network makes of it. */
   function show() {
@@ -417,51 +393,49 @@ function mount(element, { networks, gallery, get, set }) {
   function compute() {
     frame = 0;
     const isEmpty = strokes.length === 0;
-    const pixels = Float32Array.from(imageOf(strokes), (value) => value / 255);
+    const pixels = Float32Array.from(imageOf(), (value) => value / 255);
     const results = classifier.run(pixels);
     const probabilities = torch.softmax(results[classifier.output], 1).data;
     const digit = probabilities.indexOf(Math.max(...probabilities));
-    let isDigit = !isEmpty;
-    if (detector && !stroke && isDigit) {
-      const { data } = detector.run(pixels)[detector.output];
-      isDigit = total(data.map(Math.exp)) > 1; // the logarithm of this sum is above 0
-    }
+    const asked = detector && !stroke ? detector.run(pixels)[detector.output].data : [1];
+    const isDigit = !isEmpty && total(asked.map(Math.exp)) > 1; // so is its logarithm above 0
+    root.classList.toggle("mnist-refused", !isDigit);
     answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
     const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
     if (!stroke) spoken.textContent = isEmpty ? "No digit yet" : words;
-    root.classList.toggle("mnist-refused", !isDigit);
     bars.forEach((bar, i) => {
+      const [name, length, value] = bar.children;
       bar.classList.toggle("mnist-best", i === digit && !isEmpty);
-      bar.children[0].textContent = i;
-      bar.children[1].style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
-      bar.children[2].textContent = isEmpty ? "" : percent(probabilities[i]);
+      name.textContent = i;
+      length.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
+      value.textContent = isEmpty ? "" : percent(probabilities[i]);
     });
     const colours = inside.update(results);
-    const canKeep = set && !isEmpty && !isShown && !stroke;
-    told.textContent = canKeep ? "Keep it as your" : "Look at a digit:";
+    told.textContent = canKeep() ? "Keep it as your" : "Look at a";
     slots.forEach((slot, i) => {
-      const kept = get?.("kept")[i];
-      const image = kept ? fromText(kept.image) : examples[i].image;
+      const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";
-      slot.ariaLabel = canKeep
+      slot.title = canKeep()
         ? `Keep the drawing as your ${i}`
-        : `Show ${kept ? "your" : "the example of a"} ${i}`;
+        : `Look at ${kept ? "your" : "an example of a"} ${i}`;
+      const image = kept
+        ? Uint8Array.from(atob(kept.image), (c) => c.charCodeAt(0))
+        : examples[i].image;
       paint(slot.firstChild, image, { height: 28, width: 28 }, colours.ink, 255);
     });
   }
 
   function change(next) {
     [strokes, stroke, pointer, isShown] = [next, null, null, false];
-    set?.("drawing", { strokes, image: btoa(String.fromCharCode(...imageOf(strokes))) });
+    set("drawing", { strokes, image: btoa(String.fromCharCode(...imageOf())) });
     show();
   }
 
   slots.forEach((slot, i) => {
     slot.append(i);
     slot.onclick = () => {
-      const canKeep = set && strokes.length && !isShown;
-      if (canKeep) set("kept", { ...get("kept"), [i]: get("drawing") });
-      else ({ strokes } = get?.("kept")[i] ?? examples[i]);
+      if (canKeep()) set("kept", { ...model.get("kept"), [i]: model.get("drawing") });
+      else ({ strokes } = model?.get("kept")[i] ?? examples[i]);
       isShown = true;
       show();
     };
@@ -481,7 +455,7 @@ function mount(element, { networks, gallery, get, set }) {
   }
 
   const position = (event) =>
-    placeIn(paper, event, SIZE, SIZE).map((part) => between(-0.2 * SIZE, part, 1.2 * SIZE));
+    locate(paper, event, SIZE, SIZE).map((part) => between(-0.2 * SIZE, part, 1.2 * SIZE));
   paper.onpointerdown = (event) => {
     if (pointer !== null || event.button !== 0) return;
     pointer = event.pointerId;
@@ -497,50 +471,45 @@ function mount(element, { networks, gallery, get, set }) {
     if (event.pointerId === pointer) change(strokes);
   };
   paper.onkeydown = (event) => {
-    const step = STEPS[event.key];
-    if (!step && event.key !== " ") return;
+    steer(event, (x, y) => {
+      place = [between(0, place[0] + 7 * x, SIZE), between(0, place[1] + 7 * y, SIZE)];
+      if (stroke) extend(place);
+      else show();
+    });
+    if (event.key !== " ") return;
     event.preventDefault();
-    if (step) place = place.map((part, i) => between(0, part + 7 * step[i], SIZE));
-    if (step && stroke) extend(place);
-    else if (step) show();
-    else if (stroke && !event.repeat) change(strokes);
-    else if (!event.repeat) start(place);
+    if (event.repeat) return; // the key is held
+    if (stroke) change(strokes);
+    else start(place);
   };
   undo.onclick = () => change(isShown ? [] : strokes.slice(0, -1));
   clear.onclick = () => change([]);
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
-  const shield = ({ ctrlKey, metaKey }) =>
-    root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
-  window.addEventListener("keydown", shield, true);
-  element.replaceChildren(root);
 
   /** Take over a notebook's drawing: another view's, or one from before. */
   function update() {
-    if (!stroke) strokes = get?.("drawing").strokes ?? [];
+    if (!stroke) strokes = model?.get("drawing").strokes ?? [];
     show();
   }
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
+  const shield = ({ ctrlKey, metaKey }) =>
+    root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  const names = ["change:drawing", "change:kept"];
+  window.addEventListener("keydown", shield, true);
+  for (const name of names) model?.on(name, update);
+  element.replaceChildren(root);
   update();
   if (!strokes.length) slots[3].click();
-  return { update, end: () => window.removeEventListener("keydown", shield, true) };
+  return () => {
+    window.removeEventListener("keydown", shield, true);
+    for (const name of names) model?.off(name, update);
+  };
 }
 
-/** Show the canvas in a notebook, as anywidget asks for it. */
+/** Show the canvas in a notebook: what anywidget asks for. */
 function render({ model, el }) {
   const described = Object.entries(JSON.parse(model.get("networks")));
-  const canvas = mount(el, {
-    networks: Object.fromEntries(described.map(([name, each]) => [name, loadNetwork(each)])),
-    gallery: JSON.parse(model.get("gallery")),
-    get: (name) => model.get(name),
-    set: (name, value) => {
-      model.set(name, value);
-      model.save_changes();
-    },
-  });
-  model.on("change:drawing change:kept", canvas.update);
-  return () => {
-    model.off("change:drawing change:kept", canvas.update);
-    canvas.end();
-  };
+  const networks = Object.fromEntries(described.map(([name, each]) => [name, loadNetwork(each)]));
+  return mount(el, { networks, gallery: JSON.parse(model.get("gallery")), model });
 }
 
 export default { render };
