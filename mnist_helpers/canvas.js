@@ -10,7 +10,8 @@ const HIDDEN = [...VIEWS, "permute", "transpose", "expand", "select", "slice"];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
-const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
+const number = (value, digits = 2) =>
+  (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212"); // no -0.00
 const between = (low, value, high) => Math.min(Math.max(value, low), high);
 const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
@@ -197,7 +198,7 @@ function trace(network, results, node, { map, y, x }) {
 function makeInside(network, root) {
   const views = []; // {index, block, canvas, height, width, count, columns, zoom, marked}
   let [chosen, results, colours] = [null, null, null]; // chosen: {view, map, y, x}
-  const detail = html(`<div class="mnist-detail"><header><b></b><button>Close</button></header>
+  const detail = html(`<div class="mnist-detail"><header><b></b><button aria-label="Close">×</button></header>
     <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
     <svg viewBox="0 0 100 44" aria-hidden="true"><path /></svg></div><div></div><p></p></div>`);
   const parts = detail.querySelectorAll("b, button, p, div, canvas, path");
@@ -213,7 +214,7 @@ function makeInside(network, root) {
     };
     const { height, width, count, canvas } = view;
     view.columns = height > 1 ? Math.min(8, count) : index === network.output ? 10 : 32;
-    view.zoom = Math.ceil(100 / (width * view.columns));
+    view.zoom = Math.ceil((height > 1 ? 100 : 300) / (width * view.columns));
     views.push(view);
     canvas.ariaLabel = `${op}: ${count} of ${height} by ${width}; arrow keys choose one`;
     canvas.onclick = (event) => {
@@ -278,30 +279,33 @@ function makeInside(network, root) {
     );
 
     const isOne = parts.length === 1;
+    const place = view.list ? `Logit of the ${map}` : `Value ${map}`;
+    title.textContent = figure.hidden ? place : `Map ${map}, row ${y}, column ${x}`;
+    const maps = `${size.join(" × ")} values${isOne ? "" : ` of each of ${parts.length} maps`}`;
+    const inputs = product(size) === 1 ? `${parts.length} values` : maps;
+    const target = figure.hidden ? "it" : "the framed pixel (point at another)";
     const shown = parts.slice(0, isOne ? 1 : 6);
-    const values3 = ["", ""];
-    title.textContent = node.type;
-    const name = figure.hidden ? `Value ${map}` : `Row ${y}, column ${x} of map ${map}`;
-    const window = `${size.join(" × ")} values${isOne ? "" : ` in each of ${parts.length} maps`}`;
-    said.textContent = `${name} comes from ${window} of the layer before, each times its weight, added up. Point at another pixel of the right map.`;
+    const most = isOne ? "" : " These give most:";
+    said.textContent = `${inputs}, each times its weight, add up to ${target}.${most}`;
+    const [heaviest, largest] = ["weights", "products"].map((name) =>
+      Math.max(...parts.map((part) => strongest(part[name]))),
+    );
     const rows = shown.map((part, i) => {
       const hasNumbers = isOne || product(size) === 1;
       const show = (caption, values, colours, bound) =>
         tile(i ? "" : caption, values, size, colours, bound, hasNumbers);
       const row = html("<div>", html("<span>", isOne ? "" : part.map));
       row.append(show("values", part.patch, own, bound), "×");
-      row.append(show("weights", part.weights, colours.signed, strongest(part.weights)), "=");
-      row.append(show("products", part.products, colours.signed, strongest(part.products)));
+      row.append(show("weights", part.weights, colours.signed, heaviest), "=");
+      row.append(show("products", part.products, colours.signed, largest));
       row.append(html("<output>", number(part.sum)));
       return row;
     });
     table.className = isOne ? "mnist-one" : "mnist-rows";
     table.replaceChildren(...rows);
     const others = total(parts.slice(shown.length).map(({ sum }) => sum));
-    const more = isOne
-      ? ""
-      : `The other ${parts.length - shown.length} maps give ${number(others)}. `;
-    rest.textContent = `${more}With the bias, ${number(bias)}, the sum is ${number(values[y * view.width + x])}.`;
+    const more = isOne ? "" : `${parts.length - shown.length} others: ${number(others)}, `;
+    rest.textContent = `${more}bias: ${number(bias)}, together: ${number(values[y * view.width + x])}`;
   }
 
   const point = (x, y) => {
@@ -355,11 +359,11 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
       <text x="${SIZE / 2}" y="${SIZE - 14}">Draw a digit here</text></svg>
     <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
       <button>Undo</button><button>Clear</button>
-      <ol aria-label="Probabilities">${"<li><b></b><i></i><span></span></li>".repeat(10)}</ol></div></div>
+      <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
     <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
-    <div class="mnist-inside"><p>Below, what each layer of the network computes from your digit. Each small image is one
-      map: <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below. Tap one to see
-      where its pixels come from.</p></div></div></div>`);
+    <div class="mnist-inside"><p>Each small image is one map that a layer computes:
+      <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below. Tap one to see
+      how.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, spoken, told] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
@@ -404,14 +408,14 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
     if (!stroke) spoken.textContent = isEmpty ? "No digit yet" : words;
     bars.forEach((bar, i) => {
-      const [name, length, value] = bar.children;
+      const [length, value] = bar.children;
       bar.classList.toggle("mnist-best", i === digit && !isEmpty);
-      name.textContent = i;
       length.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
       value.textContent = isEmpty ? "" : percent(probabilities[i]);
     });
     const colours = inside.update(results);
-    told.textContent = canKeep() ? "Keep it as your" : "Look at a";
+    const yours = "Your ten digits, in grey examples until you draw them";
+    told.textContent = canKeep() ? "Keep it as your" : model ? yours : "Or look at an example";
     slots.forEach((slot, i) => {
       const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";
