@@ -5,8 +5,12 @@ const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
 const SUMS = ["conv2d", "linear"]; // each value of theirs is a sum of products
-const VIEWS = ["view", "squeeze", "unsqueeze"]; // the same values in the same order
-const HIDDEN = [...VIEWS, "permute", "transpose", "expand", "select", "slice"];
+const VIEWS = ["view", "permute", "expand", "select", "slice"]; // not shown: no new values
+const [RED, BLUE, BLACK] = [
+  [178, 24, 43],
+  [33, 102, 172],
+  [17, 17, 17],
+]; // style sheets know the theme
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
@@ -80,61 +84,52 @@ function drawLine(ink, [x0, y0], [x1, y1], radius) {
   }
 }
 
-/** Return the theme's colours, [red, green, blue] each, of low values, of zero, and of high ones. */
-function palette(root) {
-  const read = (name) => {
-    root.style.outlineColor = `var(--${name})`;
-    return getComputedStyle(root)
-      .outlineColor.match(/[\d.]+/g)
-      .map(Number);
-  };
-  return { signed: ["below", "zero", "above"].map(read), ink: ["paper", "paper", "ink"].map(read) };
-}
-
 /** Return the colour of a value as ImageData has it; `bound` has the full one. */
-function shade(value, bound, [low, zero, high]) {
-  const [end, part] = [value < 0 ? low : high, Math.min(Math.abs(value) / bound, 1)];
-  const mix = (i) => Math.round(zero[i] + part * (end[i] - zero[i])) << (8 * i);
+function shade(value, bound, isInk) {
+  const full = isInk ? BLACK : value < 0 ? BLUE : RED;
+  const part = Math.min(Math.abs(value) / bound, 1);
+  const mix = (i) => Math.round(255 + part * (full[i] - 255)) << (8 * i);
   return (255 << 24) | mix(2) | mix(1) | mix(0);
 }
 
-/** Paint maps side by side, each value as zoom x zoom pixels. */
-function paint(canvas, values, shown, colours, bound) {
-  const { height, width, count = 1, columns = 1, zoom = 1, marked = -1 } = shown;
+/** Paint maps side by side, each value as zoom x zoom pixels, all with one scale. */
+function paint(canvas, values, shown, isInk, bound = strongest(values)) {
+  const { height, width, count = 1, columns = 1, zoom = 8, marked = -1 } = shown;
   const [across, down] = [width * zoom + 1, height * zoom + 1]; // with a line between maps
   const [side, rows] = [columns * across + 1, Math.ceil(count / columns) * down + 1];
   const pixels = new Uint32Array(side * rows);
   const corner = (map) => [1 + (map % columns) * across, 1 + Math.floor(map / columns) * down];
   for (let i = 0; i < count * height * width; i++) {
     const [left, top] = corner(Math.floor(i / (height * width)));
-    const start =
-      left + (i % width) * zoom + (top + (Math.floor(i / width) % height) * zoom) * side;
-    const colour = shade(values[i], bound, colours);
-    for (let row = 0; row < zoom; row++) {
-      pixels.fill(colour, start + row * side, start + row * side + zoom);
+    const [x, y] = [left + (i % width) * zoom, top + (Math.floor(i / width) % height) * zoom];
+    const colour = shade(values[i], bound, isInk);
+    for (let row = y; row < y + zoom; row++) {
+      pixels.fill(colour, row * side + x, row * side + x + zoom);
     }
   }
   Object.assign(canvas, { width: side, height: rows });
+  canvas.classList.toggle("mnist-ink", isInk);
   const context = canvas.getContext("2d");
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side), 0, 0);
   const [x, y] = corner(marked);
-  context.strokeStyle = "#e69f00";
+  context.strokeStyle = "#e08000";
   if (marked >= 0) context.strokeRect(x - 0.5, y - 0.5, across, down);
   return canvas;
 }
 
-/** Show values under a caption as an image, or, where they are few and it is asked for, as numbers. */
-function tile(caption, values, [height, width], colours, bound, hasNumbers) {
-  const table = html("<div>");
-  table.style.gridTemplateColumns = `repeat(${width}, 1fr)`;
+/** Show values under a caption: as numbers, where they are few and it is asked for, or as an image. */
+function tile(caption, values, [height, width], isInk, bound, hasNumbers) {
+  const table = html("<div class='mnist-numbers'>");
+  table.style.setProperty("--columns", width);
   for (const value of hasNumbers && width < 8 ? values : []) {
-    const [cell, colour] = [html("<span>", number(value)), shade(value, bound, colours)];
+    const [cell, colour] = [html("<span>", number(value)), shade(value, bound, isInk)];
     cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
-    cell.classList.toggle("mnist-full", Math.abs(value) > 0.5 * bound);
+    cell.style.color = Math.abs(value) > 0.5 * bound ? "white" : "black";
     table.append(cell);
   }
-  const image = paint(html("<canvas>"), values, { height, width, zoom: 8 }, colours, bound);
-  return html("<figure>", table.children.length ? table : image, html("<figcaption>", caption));
+  if (!table.children.length)
+    table.append(paint(html("<canvas>"), values, { height, width }, isInk, bound));
+  return html("<figure>", table, html("<figcaption>", caption));
 }
 
 /** Return of a shape how many maps it holds, their height and width; a vector's are 1 x 1. */
@@ -149,7 +144,7 @@ function group({ nodes }) {
   const isLeaf = (layer) => layer && !nodes.some((node) => node.layer.startsWith(`${layer}.`));
   const blocks = [[]];
   nodes.forEach(({ op, layer, type, shape }, index) => {
-    if (HIDDEN.includes(op) || product(shape) === 1) return;
+    if (VIEWS.includes(op) || product(shape) === 1) return;
     if (SUMS.includes(op) && blocks.at(-1).length) blocks.push([]);
     const last = blocks.at(-1).at(-1);
     if (isLeaf(layer) && last?.layer === layer) last.indices.push(index);
@@ -158,49 +153,48 @@ function group({ nodes }) {
   return blocks;
 }
 
-/** Take apart one value of a convolution or a linear layer: return the window of the layer before
- *  that it comes from, and the products that add up to it: `parts`, one a map, largest first. */
+/** Take apart one value of a convolution or a linear layer, which is one whose window is the whole.
+ *  Return the window, [start, length] in rows and in columns, and the products that add up to the
+ *  value: `parts`, one for each map of the layer before, the largest first. */
 function trace(network, results, node, { map, y, x }) {
-  const get = (argument) => results[argument?.node] ?? network.constants[argument?.constant];
-  const [input, weight, bias] = node.args.slice(0, 3).map(get);
-  const [outputs, features, ...kernel] = weight.shape;
-  let before = network.nodes[node.args[0].node];
-  let [source, output, lines] = [input, map, []]; // lines: the window's rows, and its columns
-  if (node.op === "conv2d") {
-    const places = placeWindows(input, kernel, ...node.args.slice(3));
-    lines = places.map(({ size, step, apart, before }, i) =>
-      range(0, size).map((k) => [y, x][i] * step - before + k * apart),
-    );
-  } else {
-    while (VIEWS.includes(before.op)) before = network.nodes[before.args[0].node]; // not yet flat
+  const find = (argument) => results[argument?.node] ?? network.constants[argument?.constant];
+  let [input, weight, bias] = node.args.slice(0, 3).map(find);
+  let [place, options, before] = [[y, x], node.args.slice(3), network.nodes[node.args[0].node]];
+  if (node.op === "linear") {
+    while (before.op === "view") before = network.nodes[before.args[0].node]; // maps, before flat
+    const [outputs, features] = weight.shape;
     const isOne = product(before.shape) === features; // vector, not several
     const { count, height, width } = measure(isOne ? before.shape : [features]);
-    source = tensor([1, count, height, width], isOne ? input.data : cut(input.data, features, y));
-    lines = [range(0, height), range(0, width)]; // the window is the whole
-    if (!isOne) output = x;
+    input = tensor([1, count, height, width], isOne ? input.data : cut(input.data, features, y));
+    weight = tensor([outputs, count, height, width], weight.data);
+    [map, place, options] = [isOne ? map : x, [0, 0], [[1, 1], [0, 0], [1, 1], 1]];
   }
-  const window = take(take(source, 2, lines[0]), 3, lines[1]).data; // zeros beyond the maps
-  const area = lines[0].length * lines[1].length;
-  const inputs = product(weight.shape.slice(1)) / area;
-  const groups = node.op === "conv2d" ? node.args[6] : 1;
-  const first = Math.floor(output / (outputs / groups)) * inputs;
-  const parts = range(first, first + inputs).map((map, i) => {
-    const patch = cut(window, area, map);
-    const weights = cut(weight.data, area, output * inputs + i);
+  const [outputs, maps, ...size] = weight.shape;
+  const places = placeWindows(input, size, ...options);
+  const [inRow, inColumn] = place;
+  const { data } = torch.select(torch.select(cutWindows(input, places), -2, inRow), -1, inColumn);
+  const first = Math.floor(map / (outputs / options[3])) * maps; // of the group
+  const parts = range(0, maps).map((i) => {
+    const patch = cut(data, product(size), first + i);
+    const weights = cut(weight.data, product(size), map * maps + i);
     const products = patch.map((value, j) => value * weights[j]);
-    return { map, patch, weights, products, sum: total(products) };
+    return { map: first + i, patch, weights, products, sum: total(products) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
-  return { before, source, lines, parts, bias: bias?.data[output] ?? 0 };
+  const window = places.map(({ step, before, apart }, i) => {
+    return [place[i] * step - before, (size[i] - 1) * apart + 1];
+  });
+  return { before, input, window, size, parts, bias: bias?.data[map] ?? 0 };
 }
 
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
-function makeInside(network, root) {
+function makeInside(network) {
   const views = []; // {index, block, canvas, height, width, count, columns, zoom, marked}
-  let [chosen, results, colours] = [null, null, null]; // chosen: {view, map, y, x}
-  const detail = html(`<div class="mnist-detail"><header><b></b><button aria-label="Close">×</button></header>
+  let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
+  const detail =
+    html(`<div class="mnist-detail"><header><b></b><button aria-label="Close">×</button></header>
     <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
-    <svg viewBox="0 0 100 44" aria-hidden="true"><path /></svg></div><div></div><p></p></div>`);
+    <svg viewBox="0 0 100 44" aria-hidden="true"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div><div></div><p></p></div>`);
   const parts = detail.querySelectorAll("b, button, p, div, canvas, path");
   const [title, close, said, figure, from, to, path, table, rest] = parts;
 
@@ -251,32 +245,28 @@ function makeInside(network, root) {
   function showDetail() {
     const { view, map, y, x } = chosen;
     const [{ data }, node] = [results[view.index], network.nodes[view.index]];
-    const { before, source, lines, parts, bias } = trace(network, results, node, chosen);
-    const isInk = before.op === "input";
-    const [own, bound] = isInk ? [colours.ink, 1] : [colours.signed, strongest(source.data)];
-    const [height, width] = source.shape.slice(2);
-    const size = lines.map((line) => line.length);
-    const plane = (canvas, map) =>
-      paint(canvas, cut(source.data, height * width, map), { height, width, zoom: 8 }, own, bound);
-    const values = cut(data, view.height * view.width, map);
-    plane(from, parts[0].map);
+    const found = trace(network, results, node, chosen);
+    const { input, window, size, parts, bias } = found;
+    const plane = measure(input.shape);
+    const isInk = found.before.op === "input";
+    const bound = isInk ? 1 : strongest(input.data);
     paint(
-      to,
-      values,
-      { ...view, count: 1, columns: 1, zoom: 8, marked: -1 },
-      colours.signed,
-      strongest(data),
+      from,
+      cut(input.data, plane.height * plane.width, parts[0].map),
+      { ...plane, count: 1 },
+      isInk,
+      bound,
     );
-    figure.hidden = view.height === 1;
-    const [cell, pixel] = [44 / Math.max(height, width), 44 / Math.max(view.height, view.width)];
-    const [top, left] = lines.map((line) => line[0] * cell);
-    const [bottom, right] = lines.map((line) => (line.at(-1) + 1) * cell);
-    const [up, near] = [y * pixel, 56 + x * pixel];
-    const boxes = `M${left} ${top}H${right}V${bottom}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
-    path.setAttribute(
-      "d",
-      `${boxes}M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`,
-    );
+    const { height, width } = view;
+    const values = cut(data, height * width, map);
+    paint(to, values, { height, width }, false, strongest(data));
+    figure.hidden = height === 1;
+    const [cell, pixel] = [plane, view].map(({ height, width }) => 44 / Math.max(height, width));
+    const [[top, left], [high, wide]] = [0, 1].map((end) => window.map((side) => side[end] * cell));
+    const [up, near, right, down] = [y * pixel, 56 + x * pixel, left + wide, top + high];
+    const frames = `M${left} ${top}h${wide}v${high}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
+    const lines = `M${right} ${top}L${near} ${up}M${right} ${down}L${near} ${up + pixel}`;
+    path.setAttribute("d", frames + lines);
 
     const isOne = parts.length === 1;
     const place = view.list ? `Logit of the ${map}` : `Value ${map}`;
@@ -292,12 +282,12 @@ function makeInside(network, root) {
     );
     const rows = shown.map((part, i) => {
       const hasNumbers = isOne || product(size) === 1;
-      const show = (caption, values, colours, bound) =>
-        tile(i ? "" : caption, values, size, colours, bound, hasNumbers);
+      const show = (caption, values, bound, isInk = false) =>
+        tile(i ? "" : caption, values, size, isInk, bound, hasNumbers);
       const row = html("<div>", html("<span>", isOne ? "" : part.map));
-      row.append(show("values", part.patch, own, bound), "×");
-      row.append(show("weights", part.weights, colours.signed, heaviest), "=");
-      row.append(show("products", part.products, colours.signed, largest));
+      row.append(show("values", part.patch, bound, isInk), "×");
+      row.append(show("weights", part.weights, heaviest), "=");
+      row.append(show("products", part.products, largest));
       row.append(html("<output>", number(part.sum)));
       return row;
     });
@@ -305,7 +295,7 @@ function makeInside(network, root) {
     table.replaceChildren(...rows);
     const others = total(parts.slice(shown.length).map(({ sum }) => sum));
     const more = isOne ? "" : `${parts.length - shown.length} others: ${number(others)}, `;
-    rest.textContent = `${more}bias: ${number(bias)}, together: ${number(values[y * view.width + x])}`;
+    rest.textContent = `${more}bias: ${number(bias)}, together: ${number(values[y * width + x])}`;
   }
 
   const point = (x, y) => {
@@ -323,21 +313,21 @@ function makeInside(network, root) {
   };
 
   function update(newest) {
-    [results, colours] = [newest, palette(root)];
+    results = newest;
     for (const view of views) {
       const { data } = results[view.index];
       const isMarked = chosen?.view.block === view.block && chosen.view.count === view.count;
       const shown = { ...view, marked: isMarked ? chosen.map : -1 };
-      if (network.nodes[view.index].op === "input") paint(view.canvas, data, shown, colours.ink, 1);
-      else paint(view.canvas, data, shown, colours.signed, strongest(data));
+      const isInk = network.nodes[view.index].op === "input";
+      paint(view.canvas, data, shown, isInk, isInk ? 1 : strongest(data));
       view.list?.replaceChildren(...Array.from(data, (value) => html("<li>", number(value, 1))));
     }
     if (chosen) showDetail();
-    return colours;
   }
 
   const blocks = group(network).map((layers, block) => {
-    const elements = layers.map(({ layer, type, indices }) => {
+    const elements = layers.map(({ layer, type, indices: all }) => {
+      const indices = all.length > 5 ? all.slice(-1) : all; // only what comes out
       const figures = indices.map((i) => makeView(i, block, indices[1] ? network.nodes[i].op : ""));
       const shape = network.nodes[indices.at(-1)].shape.slice(1).join(" × ");
       const head = html("<header>", html("<b>", type.split("(")[0]), html("<code>", layer));
@@ -352,11 +342,13 @@ function makeInside(network, root) {
 /** Show the canvas in an element. `networks` are loadNetwork's: classifier and, where it is to tell
  *  what is no digit, detector; `model` is a notebook's, which keeps drawings. */
 function mount(element, { networks: { classifier, detector }, gallery, model }) {
-  const root = html(`<div class="mnist-canvas"><div><div class="mnist-left"><div class="mnist-stage">
+  const root =
+    html(`<div class="mnist-canvas"><div><div class="mnist-left"><div class="mnist-stage">
     <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application" aria-label="Canvas to draw a
       digit on; arrow keys move the pen, and the space bar lowers and lifts it">
-      <path stroke-width="${PEN}" /><circle r="${PEN / 2}" />
-      <text x="${SIZE / 2}" y="${SIZE - 14}">Draw a digit here</text></svg>
+      <path fill="none" stroke="#111" stroke-width="${PEN}" stroke-linecap="round" stroke-linejoin="round" />
+      <circle fill="none" stroke="#e08000" stroke-width="2" r="${PEN / 2}" />
+      <text x="${SIZE / 2}" y="${SIZE - 14}" fill="#888" font-size="15" text-anchor="middle">Draw a digit here</text></svg>
     <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
@@ -368,7 +360,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
   const [answer, spoken, told] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const bars = root.querySelectorAll("li");
-  const inside = makeInside(classifier, root);
+  const inside = makeInside(classifier);
   root.querySelector(".mnist-inside").append(...inside.blocks);
   const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
 
@@ -413,7 +405,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
       length.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
       value.textContent = isEmpty ? "" : percent(probabilities[i]);
     });
-    const colours = inside.update(results);
+    inside.update(results);
     const yours = "Your ten digits, in grey examples until you draw them";
     told.textContent = canKeep() ? "Keep it as your" : model ? yours : "Or look at an example";
     slots.forEach((slot, i) => {
@@ -425,7 +417,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
       const image = kept
         ? Uint8Array.from(atob(kept.image), (c) => c.charCodeAt(0))
         : examples[i].image;
-      paint(slot.firstChild, image, { height: 28, width: 28 }, colours.ink, 255);
+      paint(slot.firstChild, image, { height: 28, width: 28 }, true, 255);
     });
   }
 
