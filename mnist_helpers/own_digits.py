@@ -12,7 +12,7 @@ from torch import nn
 
 from .detector import is_digit
 from .evaluation import predict_proba
-from .pictures import PictureError, normalise, open_picture, remove_paper
+from .pictures import PictureError, find_sheet, normalise, open_picture, remove_paper
 
 MOST_MARKS = 1000  # on one picture; where more is found, it is a pattern or noise
 
@@ -81,7 +81,12 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     many marks.
     """
     colours, scale = open_picture(picture)
-    ink, mask = threshold(remove_paper(colours))
+    sheet, paper = find_sheet(colours)
+    ink, mask = threshold(remove_paper(paper))
+    if not sheet.all():
+        mask = _within(mask, sheet)
+        if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
+            ink, mask = threshold(remove_paper(colours))
     parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
@@ -128,6 +133,12 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     contrast = contrast - paper
     mask = filters.apply_hysteresis_threshold(contrast, max(0.3 * full, 3 * noise), 0.55 * full)
     return np.clip(contrast / full, 0, 1), mask
+
+
+def _within(mask: np.ndarray, sheet: np.ndarray) -> np.ndarray:
+    """Remove what reaches beyond the sheet."""
+    parts = measure.label(mask)
+    return mask & ~np.isin(parts, np.unique(parts[~sheet]))
 
 
 def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

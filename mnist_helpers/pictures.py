@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
-from skimage import morphology
+from skimage import measure, morphology
 
 MAX_PIXELS = 64_000_000  # more is refused before it is unpacked
 LARGEST_SIDE = 1000  # larger pictures are shrunk: no stroke needs more pixels
 WINDOW = 0.4  # of the longer side: no stroke is thicker, and paper differs little over it
 WORKING_SIZE = 160  # pixels of a digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
+SQUARE = np.ones((3, 3), bool)
 THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
 
 
@@ -114,6 +115,32 @@ def _shrink(values: np.ndarray, side: int) -> np.ndarray:
     size = [max(1, round(scale * length)) for length in values.shape[:2]]
     channels = np.moveaxis(values, 2, 0)
     return np.stack([resize(each, *size, Image.Resampling.BILINEAR) for each in channels], axis=2)
+
+
+def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the sheet of paper is, bool [H, W], and the picture [H, W, 3] with nothing but
+    paper around it. Where nothing is sure to be a sheet, it is all of the picture.
+
+    A sheet is the largest region without sharp edges, when its strokes are left out; it is convex.
+    """
+    whole = np.ones(colours.shape[:2], bool)
+    if max(whole.shape) < 100:
+        return whole, colours
+    plain = ndimage.median_filter(_shrink(colours, 128), (9, 9, 1), mode="nearest")  # no strokes
+    slopes = [ndimage.gaussian_gradient_magnitude(each, 1) for each in np.log(plain.T + 0.05)]
+    is_even = ndimage.binary_erosion(np.max(slopes, axis=0).T < 0.03, SQUARE, border_value=1)
+    regions = measure.label(is_even, connectivity=1)
+    areas = np.bincount(regions.ravel(), minlength=2)
+    is_paper = ndimage.binary_dilation(regions == 1 + areas[1:].argmax(), SQUARE)
+    sheet = morphology.convex_hull_image(is_paper)
+    covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.995:
+        return whole, colours
+    nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
+    around = plain[tuple(nearest)]
+    around = np.stack([resize(each, *whole.shape) for each in np.moveaxis(around, 2, 0)], axis=2)
+    sheet = resize(sheet, *whole.shape, Image.Resampling.BILINEAR) > 0.5
+    return sheet, np.where(sheet[:, :, None], colours, np.clip(around, 0, 1))
 
 
 def remove_paper(colours: np.ndarray) -> np.ndarray:
