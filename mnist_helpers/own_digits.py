@@ -82,7 +82,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """
     colours, scale = open_picture(picture)
     sheet, paper = find_sheet(colours)
-    ink, mask = threshold(remove_paper(paper))
+    ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
     if not sheet.all():
         mask = _within(mask, sheet)
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page

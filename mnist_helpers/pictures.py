@@ -139,11 +139,13 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = plain[tuple(nearest)]
     around = np.stack([resize(each, *whole.shape) for each in np.moveaxis(around, 2, 0)], axis=2)
+    # One pixel less: a strip of desk along the border may be too thin to be seen here.
+    sheet = ndimage.binary_erosion(sheet, SQUARE)
     sheet = resize(sheet, *whole.shape, Image.Resampling.BILINEAR) > 0.5
     return sheet, np.where(sheet[:, :, None], colours, np.clip(around, 0, 1))
 
 
-def remove_paper(colours: np.ndarray) -> np.ndarray:
+def remove_paper(colours: np.ndarray, *, is_within_paper: bool = False) -> np.ndarray:
     """Return the ink's contrast against the paper around it, [H, W], of a picture [H, W, 3].
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
@@ -162,17 +164,18 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
     sign, is_shaded = min(ways, key=lambda way: _covered(way[0] * small, way[1]))
     grey = sign * (colours @ weights)
     grey = ndimage.gaussian_filter(grey, max(colours.shape[:2]) / 1000, mode="nearest")
-    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
+    mode = "nearest" if is_within_paper else "constant"
+    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded, mode)
     return resize(paper, *grey.shape) - grey
 
 
-def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
+def _find_paper(grey: np.ndarray, is_shaded: bool, mode: str = "constant") -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
     light = _find_light(grey) if is_shaded else 0
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
-    # Beyond the border everything is light, so that a stroke along the border vanishes, too.
+    # Beyond the border all is light (mode "constant"): a stroke along the border vanishes, too.
     rest = grey - light
-    paper = ndimage.grey_closing(rest, 2 * window + 1, mode="constant", cval=rest.max())
+    paper = ndimage.grey_closing(rest, 2 * window + 1, mode=mode, cval=rest.max())
     return light + ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 
