@@ -12,7 +12,7 @@ from torch import nn
 
 from .detector import is_digit
 from .evaluation import predict_proba
-from .pictures import PictureError, normalise, open_picture, remove_paper
+from .pictures import PictureError, find_sheet, normalise, open_picture, remove_paper
 
 MOST_MARKS = 1000  # on one picture; where more is found, it is a pattern or noise
 
@@ -81,7 +81,12 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     many marks.
     """
     colours, scale = open_picture(picture)
-    ink, mask = threshold(remove_paper(colours))
+    sheet, paper = find_sheet(colours)
+    ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
+    if not sheet.all():
+        mask = _within(mask, sheet)
+        if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
+            ink, mask = threshold(remove_paper(colours))
     parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
@@ -92,16 +97,16 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if len(large) == 0:
         return ink, parts, []
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
-    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
+    stroke = _stroke(parts > 0)
     while True:
+        usual = _usual(boxes, np.bincount(owners, areas))
         count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
         boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
-    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
-    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
+    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= 0.6 * usual))
     number_of = np.zeros(count, int)
     number_of[order] = np.arange(1, len(order) + 1)
     labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
@@ -128,6 +133,12 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     contrast = contrast - paper
     mask = filters.apply_hysteresis_threshold(contrast, max(0.3 * full, 3 * noise), 0.55 * full)
     return np.clip(contrast / full, 0, 1), mask
+
+
+def _within(mask: np.ndarray, sheet: np.ndarray) -> np.ndarray:
+    """Remove what reaches beyond the sheet."""
+    parts = measure.label(mask)
+    return mask & ~np.isin(parts, np.unique(parts[~sheet]))
 
 
 def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -181,14 +192,19 @@ def _sizes(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
 
 
-def _usual(boxes: np.ndarray, areas: np.ndarray) -> float:
-    """Return the size at which half of the ink is in larger marks, and half in smaller ones."""
-    sizes = _sizes(boxes)
+def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return for each mark [N] the size at which half of the ink in its line is in larger marks,
+    and half in smaller ones; of all marks, where its line has fewer than three."""
+    sizes, tops, bottoms = _sizes(boxes), boxes[:, 1], boxes[:, 3]
+    overlap = np.minimum.outer(bottoms, bottoms) - np.maximum.outer(tops, tops)
+    is_beside = overlap > 0.5 * np.minimum.outer(bottoms - tops, bottoms - tops)
+    is_beside |= is_beside.sum(axis=1, keepdims=True) < 3
     order = np.argsort(sizes)
-    return sizes[order[np.searchsorted(areas[order].cumsum(), areas.sum() / 2)]]
+    ink = (is_beside * areas)[:, order].cumsum(axis=1)
+    return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
+def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -196,10 +212,11 @@ def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
     apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
     distance = np.linalg.norm(np.maximum(apart, 0), axis=2)
     sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
-    smaller, larger = np.minimum.outer(sizes, sizes), np.maximum.outer(sizes, sizes)
+    larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    is_fragment = smaller < max(4 * stroke, 0.75 * usual)
+    is_small = sizes < np.maximum(4 * stroke, 0.75 * usual)
+    is_fragment = is_small[:, None] | is_small
     return is_near & is_fragment & (is_above | (larger < 4 * stroke))
 
 
