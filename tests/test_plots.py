@@ -1,5 +1,6 @@
 """The figures of the lesson, drawn from values whose picture is known."""
 
+import pickle
 import re
 
 import numpy as np
@@ -34,11 +35,6 @@ def test_a_grid_shows_each_image_below_its_caption():
     shown = [(axis.get_title(), axis.images[0].get_array()) for axis in figure.axes if axis.images]
     assert [caption for caption, _ in shown] == list("abcdefg")
     assert all(np.allclose(array, image) for (_, array), image in zip(shown, images, strict=True))
-
-
-def test_an_empty_grid_says_so():
-    figure = drawn(plots.image_grid([], [], "no errors"))
-    assert figure.axes[0].texts[0].get_text()
 
 
 def test_samples_are_of_the_label_that_stands_above_them():
@@ -141,10 +137,18 @@ def test_the_first_convolution_is_shown_with_its_responses():
     assert torch.allclose(response, by_hand + convolution.bias[4].detach(), atol=1e-5)
 
 
-def test_a_network_without_a_convolution_has_none_to_show():
+def test_a_network_that_fails_is_left_without_a_hook():
+    model = nn.Sequential(nn.Conv2d(1, 4, kernel_size=5))
+    with pytest.raises(ValueError):
+        plots.first_convolution(model, draw_digits(1).tensors[0][0], kernels=[0])
+    pickle.dumps(model)  # which a hook would prevent
+
+
+def test_without_an_image_or_a_convolution_the_figure_says_so():
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    figure = drawn(plots.first_convolution(model, draw_digits(1).tensors[0][0], kernels=[0]))
-    assert figure.axes[0].texts[0].get_text()
+    kernels = plots.first_convolution(model, draw_digits(1).tensors[0][0], kernels=[0])
+    for figure in (plots.image_grid([], [], "no errors"), kernels):
+        assert drawn(figure).axes[0].texts[0].get_text()
 
 
 def test_weights_are_shown_as_the_image_of_each_digit():
