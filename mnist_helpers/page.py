@@ -31,21 +31,30 @@ NAMES = {  # PyTorch's own names for some of them
 COPIES = {"_to_copy", "alias", "clone", "detach", "expand", "lift_fresh_copy", "view"}
 aten = torch.ops.aten
 SPLIT_UP = get_decompositions([  # beside those that PyTorch takes apart of its own accord
-    aten.elu, aten.gelu, aten.leaky_relu, aten.native_group_norm, aten.native_layer_norm,
-    aten._native_batch_norm_legit, aten.repeat,
+    aten.elu, aten.gelu, aten.leaky_relu, aten.linalg_vector_norm, aten.native_group_norm,
+    aten.native_layer_norm, aten._native_batch_norm_legit, aten.repeat,
 ]) | {
     aten._cdist_forward.default: lambda x, y, p, mode: (
         ((x.unsqueeze(-2) - y.unsqueeze(-3)).abs() ** p).sum(-1) ** (1 / p)
     ),
     aten.full_like.default: lambda x, value, **_: x.new_full(x.shape, value),
+    aten.max.default: lambda x: x.amax(),
     aten.max.dim: lambda x, *dims: (x.amax(*dims), x.argmax(*dims)),
+    aten.min.default: lambda x: x.amin(),
+    aten.min.dim: lambda x, *dims: (x.amin(*dims), x.argmin(*dims)),
+    aten.select.int: lambda x, dim, index: x.narrow(dim, index % x.shape[dim], 1).squeeze(dim),
     aten.split_with_sizes.default: lambda x, sizes, dim=0: [
         x.narrow(dim, sum(sizes[:i]), size) for i, size in enumerate(sizes)
     ],
-    aten.var_mean.correction: lambda x, dim, correction=1, keepdim=False: (
-        x.var(dim, correction=correction, keepdim=keepdim), x.mean(dim, keepdim)
-    ),
+    aten.var.correction: lambda *arguments, **named: _var_mean(*arguments, **named)[0],
+    aten.var_mean.correction: lambda *arguments, **named: _var_mean(*arguments, **named),
 }  # fmt: skip
+
+
+def _var_mean(x, dim=None, *, correction=None, keepdim=False) -> tuple:
+    mean, sums = x.mean(dim, True), (x - x.mean(dim, True)).square().sum(dim, keepdim)
+    count = x.numel() // sums.numel() - (1 if correction is None else correction)
+    return sums / count, mean if keepdim else x.mean(dim)
 
 
 def describe(model: nn.Module) -> dict:
@@ -178,7 +187,7 @@ def _call(node: fx.Node) -> tuple[str, list]:
     """Return the operation's name and all its arguments, in the order of the documentation."""
     if node.op == "placeholder":
         return "input", []
-    shape = list(node.meta["val"].shape)
+    value = node.meta["val"]
     if node.target is getitem:  # one of several tensors; only the first one's operation is known
         node = node.args[0]
     arguments = [
@@ -186,8 +195,14 @@ def _call(node: fx.Node) -> tuple[str, list]:
         for i, each in enumerate(node.target._schema.arguments)
     ]
     name = _name(node.target)
+    if (
+        name == "as_strided"
+        and value.is_contiguous()
+        and value.numel() == arguments[0].meta["val"].numel()
+    ):
+        name = "view"
     if name in ("view", "expand"):
-        arguments[1:] = [shape]
+        arguments[1:] = [list(value.shape)]
     if name == "batch_norm":
         x, weight, bias, mean, variance, momentum, epsilon = arguments
         arguments = [x, mean, variance, weight, bias, False, momentum, epsilon]
