@@ -121,6 +121,7 @@ const torch = {
   log1p: unary(Math.log1p),
   logical_not: unary((x) => Number(x === 0)),
   neg: unary((x) => -x),
+  reciprocal: unary((x) => 1 / x),
   relu: unary((x) => Math.max(x, 0)),
   rsqrt: unary((x) => 1 / Math.sqrt(x)),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),

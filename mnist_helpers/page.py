@@ -65,8 +65,9 @@ def describe(model: nn.Module) -> dict:
     else, and at an operation that network.js doesn't have.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile was given
-    program, modules = _export(model), dict(model.named_modules())
-    output, fixed = _output(program), _fixed(program)
+    program, modules = _export(model), dict(model.named_modules(remove_duplicate=False))
+    fixed = _fixed(program)
+    output = _output(program, fixed)
     nodes, places = [], {}
     constants, found, weights = [], {}, bytearray()
 
@@ -100,7 +101,7 @@ def describe(model: nn.Module) -> dict:
             continue
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         layer = stack[-1][0].partition("@")[0] if stack else ""  # as in named_modules()
-        module = modules.get(layer)
+        module = modules.get(layer, model)
         kind = type(module).__name__ if any(module.children()) else " ".join(repr(module).split())
         operation, arguments = _call(node)
         if operation not in [*KNOWN, "input"]:
@@ -145,15 +146,16 @@ def _export(model: nn.Module) -> torch.export.ExportedProgram:
             module.training = training
 
 
-def _output(program: torch.export.ExportedProgram) -> fx.Node:
+def _output(program: torch.export.ExportedProgram, fixed: dict) -> fx.Node:
     specs = program.graph_signature.output_specs
     names = [spec.arg.name for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
     outputs = [node for node in program.graph.nodes if node.name in names]
-    shapes = [list(node.meta["val"].shape) for node in outputs]
+    shapes = [list(node.meta["val"].shape) for node in outputs if node not in fixed]
     if shapes != [[1, 10]]:
         raise ValueError(
             "The network must return logits [1, 10] for one image, but it returned "
-            f"{' and '.join(map(str, shapes)) or 'no tensor'}. Look at its last layer."
+            f"{' and '.join(map(str, shapes)) or 'nothing that depends on the image'}. "
+            "Look at its last layer."
         )
     return outputs[0]
 
@@ -169,7 +171,7 @@ def _fixed(program: torch.export.ExportedProgram) -> dict[fx.Node, torch.Tensor]
         is_random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         if spec and isinstance(value := held.get(spec.target), torch.Tensor):
             rounded = value.half().to(value.dtype)
-            is_weight = spec.kind in (InputKind.PARAMETER, InputKind.BUFFER)
+            is_weight = spec.kind != InputKind.CONSTANT_TENSOR and value.is_floating_point()
             is_close = is_weight and torch.allclose(rounded, value, rtol=1e-3, atol=1e-7)
             fixed[node] = rounded if is_close else value
         elif node.op == "call_function" and is_known and not is_random:
@@ -187,22 +189,18 @@ def _call(node: fx.Node) -> tuple[str, list]:
     """Return the operation's name and all its arguments, in the order of the documentation."""
     if node.op == "placeholder":
         return "input", []
-    value = node.meta["val"]
-    if node.target is getitem:  # one of several tensors; only the first one's operation is known
-        node = node.args[0]
+    result, number = node.meta["val"], 0
+    if node.target is getitem:  # of an operation that returns several tensors
+        node, number = node.args
     arguments = [
         node.args[i] if i < len(node.args) else node.kwargs.get(each.name, each.default_value)
         for i, each in enumerate(node.target._schema.arguments)
     ]
-    name = _name(node.target)
-    if (
-        name == "as_strided"
-        and value.is_contiguous()
-        and value.numel() == arguments[0].meta["val"].numel()
-    ):
-        name = "view"
+    name = _name(node.target) + (f"[{number}]" if number else "")
+    if name == "as_strided" and arguments[0].meta["val"].is_contiguous() and result.is_contiguous():
+        name = "view" if arguments[0].meta["val"].numel() == result.numel() else name
     if name in ("view", "expand"):
-        arguments[1:] = [list(value.shape)]
+        arguments[1:] = [list(result.shape)]
     if name == "batch_norm":
         x, weight, bias, mean, variance, momentum, epsilon = arguments
         arguments = [x, mean, variance, weight, bias, False, momentum, epsilon]
