@@ -148,9 +148,10 @@ def _export(model: nn.Module) -> torch.export.ExportedProgram:
 
 def _output(program: torch.export.ExportedProgram, fixed: dict) -> fx.Node:
     specs = program.graph_signature.output_specs
+    nodes = {node.name: node for node in program.graph.nodes if node not in fixed}
     names = [spec.arg.name for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
-    outputs = [node for node in program.graph.nodes if node.name in names]
-    shapes = [list(node.meta["val"].shape) for node in outputs if node not in fixed]
+    outputs = [nodes[name] for name in names if name in nodes]
+    shapes = [list(node.meta["val"].shape) for node in outputs]
     if shapes != [[1, 10]]:
         raise ValueError(
             "The network must return logits [1, 10] for one image, but it returned "
