@@ -487,9 +487,12 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     if (!stroke) strokes = model?.get("drawing").strokes ?? [];
     show();
   }
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
-  const shield = ({ ctrlKey, metaKey }) =>
-    root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks first
+  // at the element that has the focus, before any listener of ours but the window's.
+  const shield = ({ target, ctrlKey, metaKey }) => {
+    if (!root.contains(target)) return;
+    target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  };
   const names = ["change:drawing", "change:kept"];
   window.addEventListener("keydown", shield, true);
   for (const name of names) model?.on(name, update);
