@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from mnist_helpers import load, predict_logits, pretrained
 from mnist_helpers.page import HERE, describe, page_html
-from research.runner import make_parser, run_missing
+from research.runner import RESULTS, make_parser, run_missing
 
 TIME = """(images) => {
   const milliseconds = images.map((image) => {
@@ -43,7 +43,7 @@ def make_page() -> tuple[float, float]:
     return time.perf_counter() - start, len(page.encode()) / 1e6
 
 
-def run_trial(throttling: int, round: int, root: str) -> dict[str, str]:
+def run_trial(throttling: int, root: str) -> dict[str, str]:
     model, images = pretrained(), load(root).test.tensors[0].flatten(1)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         seconds, megabytes = process.submit(make_page).result()
@@ -73,10 +73,8 @@ def run_trial(throttling: int, round: int, root: str) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser("page_speed", __doc__)
-    parser.set_defaults(output=parser.get_default("output").with_name("page.csv"))
-    options = parser.parse_args(arguments)
-    trials = [{"throttling": n, "round": round} for round in range(1, 4) for n in (1, 4)]
+    options = make_parser("page_speed", __doc__, RESULTS / "page.csv").parse_args(arguments)
+    trials = [{"throttling": 1}, {"throttling": 4}]
     run_missing(options.output, trials, partial(run_trial, root=options.data), COLUMNS)
 
 
