@@ -108,7 +108,6 @@ function paint(canvas, values, shown, isInk, bound = strongest(values)) {
     }
   }
   Object.assign(canvas, { width: side, height: rows });
-  canvas.classList.toggle("mnist-ink", isInk);
   const context = canvas.getContext("2d");
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side), 0, 0);
   const [x, y] = corner(marked);
@@ -119,16 +118,16 @@ function paint(canvas, values, shown, isInk, bound = strongest(values)) {
 
 /** Show values under a caption: as numbers, where they are few and it is asked for, or as an image. */
 function tile(caption, values, [height, width], isInk, bound, hasNumbers) {
+  const isTable = hasNumbers && width < 8;
   const table = html("<div class='mnist-numbers'>");
-  table.style.setProperty("--columns", width);
-  for (const value of hasNumbers && width < 8 ? values : []) {
+  table.style.setProperty("--columns", isTable ? width : 1);
+  if (!isTable) table.append(paint(html("<canvas>"), values, { height, width }, isInk, bound));
+  for (const value of isTable ? values : []) {
     const [cell, colour] = [html("<span>", number(value)), shade(value, bound, isInk)];
     cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
     cell.style.color = Math.abs(value) > 0.5 * bound ? "white" : "black";
     table.append(cell);
   }
-  if (!table.children.length)
-    table.append(paint(html("<canvas>"), values, { height, width }, isInk, bound));
   return html("<figure>", table, html("<figcaption>", caption));
 }
 
@@ -171,11 +170,11 @@ function trace(network, results, node, { map, y, x }) {
   }
   const [outputs, maps, ...size] = weight.shape;
   const places = placeWindows(input, size, ...options);
-  const [inRow, inColumn] = place;
-  const { data } = torch.select(torch.select(cutWindows(input, places), -2, inRow), -1, inColumn);
+  const { data } = cutWindows(input, places); // [maps, a window's rows, its columns, windows]
+  const value = (i) => data[(i * places[0].count + place[0]) * places[1].count + place[1]];
   const first = Math.floor(map / (outputs / options[3])) * maps; // of the group
   const parts = range(0, maps).map((i) => {
-    const patch = cut(data, product(size), first + i);
+    const patch = range(0, product(size)).map((j) => value((first + i) * product(size) + j));
     const weights = cut(weight.data, product(size), map * maps + i);
     const products = patch.map((value, j) => value * weights[j]);
     return { map: first + i, patch, weights, products, sum: total(products) };
@@ -330,7 +329,7 @@ function makeInside(network) {
       const indices = all.length > 5 ? all.slice(-1) : all; // only what comes out
       const figures = indices.map((i) => makeView(i, block, indices[1] ? network.nodes[i].op : ""));
       const shape = network.nodes[indices.at(-1)].shape.slice(1).join(" × ");
-      const head = html("<header>", html("<b>", type.split("(")[0]), html("<code>", layer));
+      const head = html("<header>", html("<b>", type.split("(")[0]), html("<span>", layer));
       head.append(html("<span>", shape));
       return html("<div class='mnist-layer'>", head, html("<div>", ...figures));
     });
@@ -361,7 +360,9 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const bars = root.querySelectorAll("li");
   const inside = makeInside(classifier);
-  root.querySelector(".mnist-inside").append(...inside.blocks);
+  const legend = root.querySelector(".mnist-inside p");
+  if (model) legend.append(" The network is the one of the moment when the cell ran.");
+  legend.after(...inside.blocks);
   const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
 
   let strokes = [];
@@ -486,9 +487,12 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     if (!stroke) strokes = model?.get("drawing").strokes ?? [];
     show();
   }
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
-  const shield = ({ ctrlKey, metaKey }) =>
-    root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks first
+  // at the element that has the focus, before any listener of ours but the window's.
+  const shield = ({ target, ctrlKey, metaKey }) => {
+    if (!root.contains(target)) return;
+    target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  };
   const names = ["change:drawing", "change:kept"];
   window.addEventListener("keydown", shield, true);
   for (const name of names) model?.on(name, update);

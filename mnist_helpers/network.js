@@ -13,17 +13,33 @@ const axisOf = ({ shape }, dim) => (dim < 0 ? dim + shape.length : dim);
 /** How far apart in the data neighbours along each dimension are. */
 const stridesOf = (shape) => shape.map((_, axis) => product(shape.slice(axis + 1)));
 
-/** Copy elements: [i, j, ...] comes from start + i * strides[0] + j * strides[1] + ... */
-function copy(x, shape, strides, start = 0) {
+/** Copy elements: the one at [i, j, ...] comes from i * strides[0] + j * strides[1] + ... */
+function copy(x, shape, strides) {
   const result = full(shape, 0);
   const index = shape.map(() => 0);
-  for (let to = 0, from = start; to < result.data.length; to++) {
+  for (let to = 0, from = 0; to < result.data.length; to++) {
     result.data[to] = x.data[from];
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       from += strides[axis];
       if (++index[axis] < shape[axis]) break;
       from -= shape[axis] * strides[axis];
       index[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/** Take the elements at these indices along a dimension; beyond its ends are only `value`s. */
+function take(x, dim, indices, value = 0) {
+  const axis = dim < 0 ? dim + x.shape.length : dim;
+  const [length, size] = [x.shape[axis], product(x.shape.slice(axis + 1))];
+  const shape = Object.assign([...x.shape], { [axis]: indices.length });
+  const result = full(shape, value);
+  for (let row = 0, to = 0; row < product(shape.slice(0, axis)); row++) {
+    for (const index of indices) {
+      const from = (row * length + index) * size;
+      if (index >= 0 && index < length) result.data.set(x.data.subarray(from, from + size), to);
+      to += size;
     }
   }
   return result;
@@ -68,7 +84,7 @@ const placeWindows = ({ shape }, kernel, stride, padding, dilation, ceil) =>
     const room = padding === "same" ? length - 1 : length + 2 * before - reach - 1;
     let count = (ceil ? Math.ceil(room / step) : Math.floor(room / step)) + 1;
     if (ceil && (count - 1) * step >= length + before) count -= 1; // it would begin outside
-    const after = Math.max((count - 1) * step + reach + 1 - length - before, 0);
+    const after = (count - 1) * step + reach + 1 - length - before;
     return { size, step, apart, count, before, after };
   });
 
@@ -94,13 +110,7 @@ function convolution(x, weight, bias, stride, padding, dilation, groups) {
   const windows = torch.view(cutWindows(x, places), [...outer, groups, size, product(counts)]);
   const kernels = torch.view(weight, [groups, outputs / groups, size]);
   const maps = torch.view(torch.matmul(kernels, windows), [...outer, outputs, ...counts]);
-  return affine(maps, null, bias && torch.view(bias, [outputs, ...kernel.fill(1)]));
-}
-
-/** Multiply by the weight and add the bias, where there are such. */
-function affine(x, weight, bias) {
-  const scaled = weight ? torch.mul(x, weight) : x;
-  return bias ? torch.add(scaled, bias) : scaled;
+  return torch.add(maps, bias ? torch.view(bias, [outputs, ...kernel.fill(1)]) : 0);
 }
 
 const torch = {
@@ -111,6 +121,7 @@ const torch = {
   log1p: unary(Math.log1p),
   logical_not: unary((x) => Number(x === 0)),
   neg: unary((x) => -x),
+  reciprocal: unary((x) => 1 / x),
   relu: unary((x) => Math.max(x, 0)),
   rsqrt: unary((x) => 1 / Math.sqrt(x)),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
@@ -127,7 +138,7 @@ const torch = {
   add: binary((x, y, alpha = 1) => x + alpha * y),
   sub: binary((x, y, alpha = 1) => x - alpha * y),
   mul: binary((x, y) => x * y),
-  div: binary((x, y) => x / y),
+  div: binary((x, y, mode) => (mode ? Math[mode](x / y) : x / y)),
   pow: binary((x, y) => x ** y),
   maximum: binary((x, y) => Math.max(x, y)),
   minimum: binary((x, y) => Math.min(x, y)),
@@ -147,12 +158,6 @@ const torch = {
   any: reduction((row) => Number(row.some((x) => x !== 0))),
   mean: reduction((row) => total(row) / row.length),
   sum: reduction(total),
-  var: (x, dim, correction, keepdim) => {
-    const squares = torch.square(torch.sub(x, torch.mean(x, dim, true)));
-    const variance = torch.mean(squares, dim, keepdim);
-    const count = x.data.length / variance.data.length;
-    return torch.mul(variance, count / (count - (correction ?? 1)));
-  },
   softmax: (x, dim) => torch.exp(torch.log_softmax(x, dim)),
   log_softmax: (x, dim) => {
     const below = torch.sub(x, torch.amax(x, dim, true)); // whose exponential is finite
@@ -171,36 +176,30 @@ const torch = {
     return copy(x, shape, strides);
   },
   slice: (x, dim, start, end, step) => {
-    const [axis, strides] = [axisOf(x, dim), stridesOf(x.shape)];
-    const kept = range(0, x.shape[axis]).slice(start ?? 0, end ?? undefined);
-    const shape = replaced(x.shape, axis, Math.ceil(kept.length / step));
-    return copy(x, shape, replaced(strides, axis, step * strides[axis]), kept[0] * strides[axis]);
-  },
-  select: (x, dim, index) => {
-    const [strides, shape] = [stridesOf(x.shape), [...x.shape]];
-    const [stride, length] = [strides, shape].map((each) => each.splice(dim, 1)[0]);
-    return copy(x, shape, strides, stride * (index < 0 ? index + length : index));
+    const indices = range(0, x.shape.at(dim)).slice(start ?? 0, end ?? undefined);
+    const kept = indices.filter((_, i) => i % step === 0);
+    return take(x, dim, kept);
   },
   cat: (tensors, dim) => {
-    const [{ shape: first }, axis] = [tensors[0], axisOf(tensors[0], dim)];
-    const result = full(replaced(first, axis, total(tensors.map(({ shape }) => shape[axis]))), 0);
-    for (let row = 0, to = 0; row < product(first.slice(0, axis)); row++) {
-      for (const { shape, data } of tensors) {
-        const size = product(shape.slice(axis));
-        result.data.set(data.subarray(row * size, (row + 1) * size), to);
-        to += size;
+    const shape = [...tensors[0].shape];
+    shape.splice(dim, 1, total(tensors.map((each) => each.shape.at(dim))));
+    const [result, rows] = [full(shape, 0), product(shape.slice(0, dim))];
+    for (let row = 0, to = 0; row < rows; row++) {
+      for (const { data } of tensors) {
+        const length = data.length / rows;
+        result.data.set(data.subarray(row * length, (row + 1) * length), to);
+        to += length;
       }
     }
     return result;
   },
   constant_pad_nd: (x, sides, value) =>
     range(0, sides.length / 2).reduce((padded, i) => {
-      const axis = x.shape.length - 1 - i;
-      const border = (length) => full(replaced(padded.shape, axis, length), value);
-      return torch.cat([border(sides[2 * i]), padded, border(sides[2 * i + 1])], axis);
+      const indices = range(-sides[2 * i], x.shape.at(-1 - i) + sides[2 * i + 1]);
+      return take(padded, -1 - i, indices, value);
     }, x),
 
-  linear: (x, weight, bias) => affine(torch.matmul(x, torch.permute(weight, [1, 0])), null, bias),
+  linear: (x, weight, bias) => torch.add(torch.matmul(x, torch.permute(weight, [1, 0])), bias ?? 0),
   matmul: (x, y) => {
     const [rows, inner] = [x.shape.at(-2) ?? 1, x.shape.at(-1)];
     const columns = y.shape.length > 1 ? y.shape.at(-1) : 1;
@@ -242,11 +241,11 @@ const torch = {
       return torch.cat(means, dim);
     }, x),
   batch_norm: (x, mean, variance, weight, bias, training, momentum, epsilon) => {
-    const perChannel = (each) =>
-      each && torch.view(each, [x.shape[1], ...x.shape.slice(2).fill(1)]);
+    const shape = [x.shape[1], ...x.shape.slice(2).fill(1)];
+    const perChannel = (each, none) => (each ? torch.view(each, shape) : none);
     const deviation = torch.sqrt(torch.add(perChannel(variance), epsilon));
     const standard = torch.div(torch.sub(x, perChannel(mean)), deviation);
-    return affine(standard, perChannel(weight), perChannel(bias));
+    return torch.add(torch.mul(standard, perChannel(weight, 1)), perChannel(bias, 0));
   },
 };
 
@@ -278,19 +277,4 @@ function loadNetwork(description) {
     return values;
   };
   return { ...description, constants, run };
-}
-
-/** Only until canvas.js does without. */
-function take(x, dim, indices, value = 0) {
-  const axis = axisOf(x, dim);
-  const [outer, length, inner] = [x.shape.slice(0, axis), x.shape[axis], x.shape.slice(axis + 1)];
-  const [result, size] = [full([...outer, indices.length, ...inner], value), product(inner)];
-  for (let row = 0, to = 0; row < product(outer); row++) {
-    for (const index of indices) {
-      const from = (row * length + index) * size;
-      if (index >= 0 && index < length) result.data.set(x.data.subarray(from, from + size), to);
-      to += size;
-    }
-  }
-  return result;
 }

@@ -31,21 +31,30 @@ NAMES = {  # PyTorch's own names for some of them
 COPIES = {"_to_copy", "alias", "clone", "detach", "expand", "lift_fresh_copy", "view"}
 aten = torch.ops.aten
 SPLIT_UP = get_decompositions([  # beside those that PyTorch takes apart of its own accord
-    aten.elu, aten.gelu, aten.leaky_relu, aten.native_group_norm, aten.native_layer_norm,
-    aten._native_batch_norm_legit, aten.repeat,
+    aten.elu, aten.gelu, aten.leaky_relu, aten.linalg_vector_norm, aten.native_group_norm,
+    aten.native_layer_norm, aten._native_batch_norm_legit, aten.repeat,
 ]) | {
     aten._cdist_forward.default: lambda x, y, p, mode: (
         ((x.unsqueeze(-2) - y.unsqueeze(-3)).abs() ** p).sum(-1) ** (1 / p)
     ),
     aten.full_like.default: lambda x, value, **_: x.new_full(x.shape, value),
+    aten.max.default: lambda x: x.amax(),
     aten.max.dim: lambda x, *dims: (x.amax(*dims), x.argmax(*dims)),
+    aten.min.default: lambda x: x.amin(),
+    aten.min.dim: lambda x, *dims: (x.amin(*dims), x.argmin(*dims)),
+    aten.select.int: lambda x, dim, index: x.narrow(dim, index % x.shape[dim], 1).squeeze(dim),
     aten.split_with_sizes.default: lambda x, sizes, dim=0: [
         x.narrow(dim, sum(sizes[:i]), size) for i, size in enumerate(sizes)
     ],
-    aten.var_mean.correction: lambda x, dim, correction=1, keepdim=False: (
-        x.var(dim, correction=correction, keepdim=keepdim), x.mean(dim, keepdim)
-    ),
+    aten.var.correction: lambda *arguments, **named: _var_mean(*arguments, **named)[0],
+    aten.var_mean.correction: lambda *arguments, **named: _var_mean(*arguments, **named),
 }  # fmt: skip
+
+
+def _var_mean(x, dim=None, *, correction=None, keepdim=False) -> tuple:
+    mean, sums = x.mean(dim, True), (x - x.mean(dim, True)).square().sum(dim, keepdim)
+    count = x.numel() // sums.numel() - (1 if correction is None else correction)
+    return sums / count, mean if keepdim else x.mean(dim)
 
 
 def describe(model: nn.Module) -> dict:
@@ -56,8 +65,9 @@ def describe(model: nn.Module) -> dict:
     else, and at an operation that network.js doesn't have.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile was given
-    program, modules = _export(model), dict(model.named_modules())
-    output, fixed = _output(program), _fixed(program)
+    program, modules = _export(model), dict(model.named_modules(remove_duplicate=False))
+    fixed = _fixed(program)
+    output = _output(program, fixed)
     nodes, places = [], {}
     constants, found, weights = [], {}, bytearray()
 
@@ -91,7 +101,7 @@ def describe(model: nn.Module) -> dict:
             continue
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         layer = stack[-1][0].partition("@")[0] if stack else ""  # as in named_modules()
-        module = modules.get(layer)
+        module = modules.get(layer, model)
         kind = type(module).__name__ if any(module.children()) else " ".join(repr(module).split())
         operation, arguments = _call(node)
         if operation not in [*KNOWN, "input"]:
@@ -136,15 +146,17 @@ def _export(model: nn.Module) -> torch.export.ExportedProgram:
             module.training = training
 
 
-def _output(program: torch.export.ExportedProgram) -> fx.Node:
+def _output(program: torch.export.ExportedProgram, fixed: dict) -> fx.Node:
     specs = program.graph_signature.output_specs
+    nodes = {node.name: node for node in program.graph.nodes if node not in fixed}
     names = [spec.arg.name for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
-    outputs = [node for node in program.graph.nodes if node.name in names]
+    outputs = [nodes[name] for name in names if name in nodes]
     shapes = [list(node.meta["val"].shape) for node in outputs]
     if shapes != [[1, 10]]:
         raise ValueError(
             "The network must return logits [1, 10] for one image, but it returned "
-            f"{' and '.join(map(str, shapes)) or 'no tensor'}. Look at its last layer."
+            f"{' and '.join(map(str, shapes)) or 'nothing that depends on the image'}. "
+            "Look at its last layer."
         )
     return outputs[0]
 
@@ -160,7 +172,7 @@ def _fixed(program: torch.export.ExportedProgram) -> dict[fx.Node, torch.Tensor]
         is_random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         if spec and isinstance(value := held.get(spec.target), torch.Tensor):
             rounded = value.half().to(value.dtype)
-            is_weight = spec.kind in (InputKind.PARAMETER, InputKind.BUFFER)
+            is_weight = spec.kind != InputKind.CONSTANT_TENSOR and value.is_floating_point()
             is_close = is_weight and torch.allclose(rounded, value, rtol=1e-3, atol=1e-7)
             fixed[node] = rounded if is_close else value
         elif node.op == "call_function" and is_known and not is_random:
@@ -178,16 +190,18 @@ def _call(node: fx.Node) -> tuple[str, list]:
     """Return the operation's name and all its arguments, in the order of the documentation."""
     if node.op == "placeholder":
         return "input", []
-    shape = list(node.meta["val"].shape)
-    if node.target is getitem:  # one of several tensors; only the first one's operation is known
-        node = node.args[0]
+    result, number = node.meta["val"], 0
+    if node.target is getitem:  # of an operation that returns several tensors
+        node, number = node.args
     arguments = [
         node.args[i] if i < len(node.args) else node.kwargs.get(each.name, each.default_value)
         for i, each in enumerate(node.target._schema.arguments)
     ]
-    name = _name(node.target)
+    name = _name(node.target) + (f"[{number}]" if number else "")
+    if name == "as_strided" and arguments[0].meta["val"].is_contiguous() and result.is_contiguous():
+        name = "view" if arguments[0].meta["val"].numel() == result.numel() else name
     if name in ("view", "expand"):
-        arguments[1:] = [shape]
+        arguments[1:] = [list(result.shape)]
     if name == "batch_norm":
         x, weight, bias, mean, variance, momentum, epsilon = arguments
         arguments = [x, mean, variance, weight, bias, False, momentum, epsilon]
