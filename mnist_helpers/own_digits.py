@@ -97,16 +97,17 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if len(large) == 0:
         return ink, parts, []
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
-    stroke = _stroke(parts > 0)
+    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        usual = _usual(boxes, np.bincount(owners, areas))
         count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
         boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
+        usual = np.array([usual[joined == i].max() for i in range(count)])
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
-    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= 0.6 * usual))
+    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
+    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
     number_of = np.zeros(count, int)
     number_of[order] = np.arange(1, len(order) + 1)
     labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
@@ -194,10 +195,11 @@ def _sizes(boxes: np.ndarray) -> np.ndarray:
 
 def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     """Return for each mark [N] the size at which half of the ink in its line is in larger marks,
-    and half in smaller ones; of all marks, where its line has fewer than three."""
+    and half in smaller ones; of all marks, where fewer than three make a line."""
     sizes, tops, bottoms = _sizes(boxes), boxes[:, 1], boxes[:, 3]
     overlap = np.minimum.outer(bottoms, bottoms) - np.maximum.outer(tops, tops)
     is_beside = overlap > 0.5 * np.minimum.outer(bottoms - tops, bottoms - tops)
+    is_beside &= np.maximum.outer(sizes, sizes) < 4 * np.minimum.outer(sizes, sizes)
     is_beside |= is_beside.sum(axis=1, keepdims=True) < 3
     order = np.argsort(sizes)
     ink = (is_beside * areas)[:, order].cumsum(axis=1)
@@ -216,7 +218,9 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
     is_small = sizes < np.maximum(4 * stroke, 0.75 * usual)
-    is_fragment = is_small[:, None] | is_small
+    is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
+    is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
+    is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T
     return is_near & is_fragment & (is_above | (larger < 4 * stroke))
 
 
