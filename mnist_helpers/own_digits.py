@@ -80,7 +80,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
     many marks.
     """
-    colours, scale = open_picture(picture)
+    colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
     ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
     if not sheet.all():
@@ -112,7 +112,8 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     number_of[order] = np.arange(1, len(order) + 1)
     labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
     labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
-    return ink, labels, [Box(*np.round(boxes[i] / scale).astype(int).tolist()) for i in order]
+    scale = np.array([width, height, width, height]) / (ink.shape[::-1] * 2)
+    return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
 
 def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
