@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, util
+from skimage import filters, measure, transform, util
 from torch import nn
 
 from .detector import is_digit
@@ -83,11 +83,12 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
     ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
+    mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
     if not sheet.all():
         mask = _within(mask, sheet)
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
-    parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
+    parts, boxes, areas = _parts(_without_edges(mask))
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -176,12 +177,31 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         is_high = height > 5 * stroke  # else it may be the bar of a 5
         is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
         is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        if is_wide or is_frame:
+        is_rule = width > max(0.7 * mask.shape[1], 5 * height)
+        if is_wide or is_frame or is_rule:
             part = parts[top:bottom, left:right] == number
-            part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
-            line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
-            lines[top:bottom, left:right] |= line
+            lines[top:bottom, left:right] |= _find_lines(part, stroke)
     return mask & ~lines
+
+
+def _find_lines(part: np.ndarray, stroke: float) -> np.ndarray:
+    """Return what is part of long, nearly level lines, and of nothing that crosses them, [H, W]."""
+    runs, _ = ndimage.label(part, [[0, 1, 0]] * 3)  # up and down
+    heights = np.bincount(runs.ravel())[runs]
+    width = part.shape[1]
+    lines = transform.probabilistic_hough_line(
+        part & (heights <= 1.5 * stroke),
+        line_length=round(0.6 * width),
+        line_gap=round(0.1 * width),
+        theta=np.pi / 2 + np.linspace(-0.1, 0.1, 41),
+        rng=0,
+    )
+    found, (rows, columns) = np.zeros_like(part), np.indices(part.shape, sparse=True)
+    for (left, first), (right, last) in lines:
+        level = first + (columns - left) * (last - first) / (right - left)
+        is_near = part & (np.abs(rows - level) <= stroke)
+        found |= is_near & (heights <= 1.5 * np.median(heights[is_near]))
+    return found
 
 
 def _stroke(mask: np.ndarray) -> float:

@@ -146,7 +146,7 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_paper = ndimage.binary_dilation(regions == 1 + areas[1:].argmax(), SQUARE)
     sheet = morphology.convex_hull_image(is_paper)
     covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
-    if covered < 0.93 or not 0.15 < sheet.mean() < 0.995:
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = plain[tuple(nearest)]
