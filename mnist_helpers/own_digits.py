@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, util
+from skimage import filters, measure, transform, util
 from torch import nn
 
 from .detector import is_digit
@@ -80,14 +80,15 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
     many marks.
     """
-    colours, scale = open_picture(picture)
+    colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
     ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
+    mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
     if not sheet.all():
         mask = _within(mask, sheet)
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
-    parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
+    parts, boxes, areas = _parts(_without_edges(mask))
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -97,21 +98,23 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if len(large) == 0:
         return ink, parts, []
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
-    stroke = _stroke(parts > 0)
+    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        usual = _usual(boxes, np.bincount(owners, areas))
         count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
         boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
+        usual = np.array([usual[joined == i].max() for i in range(count)])
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
-    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= 0.6 * usual))
+    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
+    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
     number_of = np.zeros(count, int)
     number_of[order] = np.arange(1, len(order) + 1)
     labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
     labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
-    return ink, labels, [Box(*np.round(boxes[i] / scale).astype(int).tolist()) for i in order]
+    scale = np.array([width, height, width, height]) / (ink.shape[::-1] * 2)
+    return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
 
 def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,12 +177,31 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         is_high = height > 5 * stroke  # else it may be the bar of a 5
         is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
         is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        if is_wide or is_frame:
+        is_rule = width > max(0.7 * mask.shape[1], 5 * height)
+        if is_wide or is_frame or is_rule:
             part = parts[top:bottom, left:right] == number
-            part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
-            line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
-            lines[top:bottom, left:right] |= line
+            lines[top:bottom, left:right] |= _find_lines(part, stroke)
     return mask & ~lines
+
+
+def _find_lines(part: np.ndarray, stroke: float) -> np.ndarray:
+    """Return what is part of long, nearly level lines, and of nothing that crosses them, [H, W]."""
+    runs, _ = ndimage.label(part, [[0, 1, 0]] * 3)  # up and down
+    heights = np.bincount(runs.ravel())[runs]
+    width = part.shape[1]
+    lines = transform.probabilistic_hough_line(
+        part & (heights <= 1.5 * stroke),
+        line_length=round(0.6 * width),
+        line_gap=round(0.1 * width),
+        theta=np.pi / 2 + np.linspace(-0.1, 0.1, 41),
+        rng=0,
+    )
+    found, (rows, columns) = np.zeros_like(part), np.indices(part.shape, sparse=True)
+    for (left, first), (right, last) in lines:
+        level = first + (columns - left) * (last - first) / (right - left)
+        is_near = part & (np.abs(rows - level) <= stroke)
+        found |= is_near & (heights <= 1.5 * np.median(heights[is_near]))
+    return found
 
 
 def _stroke(mask: np.ndarray) -> float:
@@ -194,10 +216,11 @@ def _sizes(boxes: np.ndarray) -> np.ndarray:
 
 def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     """Return for each mark [N] the size at which half of the ink in its line is in larger marks,
-    and half in smaller ones; of all marks, where its line has fewer than three."""
+    and half in smaller ones; of all marks, where fewer than three make a line."""
     sizes, tops, bottoms = _sizes(boxes), boxes[:, 1], boxes[:, 3]
     overlap = np.minimum.outer(bottoms, bottoms) - np.maximum.outer(tops, tops)
     is_beside = overlap > 0.5 * np.minimum.outer(bottoms - tops, bottoms - tops)
+    is_beside &= np.maximum.outer(sizes, sizes) < 4 * np.minimum.outer(sizes, sizes)
     is_beside |= is_beside.sum(axis=1, keepdims=True) < 3
     order = np.argsort(sizes)
     ink = (is_beside * areas)[:, order].cumsum(axis=1)
@@ -216,7 +239,9 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
     is_small = sizes < np.maximum(4 * stroke, 0.75 * usual)
-    is_fragment = is_small[:, None] | is_small
+    is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
+    is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
+    is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T
     return is_near & is_fragment & (is_above | (larger < 4 * stroke))
 
 
