@@ -5,31 +5,24 @@ const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
 const SUMS = ["conv2d", "linear"]; // each value of theirs is a sum of products
-const VIEWS = ["view", "permute", "expand", "select", "slice"]; // not shown: no new values
-const [RED, BLUE, BLACK] = [
-  [178, 24, 43],
-  [33, 102, 172],
-  [17, 17, 17],
-]; // style sheets know the theme
+const VIEWS = ["view", "permute", "expand", "slice"]; // not shown: no new values
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
-const number = (value, digits = 2) =>
-  (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212"); // no -0.00
 const between = (low, value, high) => Math.min(Math.max(value, low), high);
-const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
+const number = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2).replace("-", "\u2212");
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 
 /** Make an element of markup that holds nobody's names; text among its children stays text. */
 function html(markup, ...children) {
   const template = document.createElement("template");
   template.innerHTML = markup;
-  const [element] = template.content.children;
-  element.append(...children);
-  return element;
+  template.content.firstChild.append(...children);
+  return template.content.firstChild;
 }
 
-/** Do something with an arrow key's direction. */
+/** Do something with the direction of an arrow key. */
 function steer(event, act) {
   if (!(event.key in ARROWS)) return;
   event.preventDefault();
@@ -46,19 +39,15 @@ function locate(element, { clientX, clientY }, width, height) {
 /** Draw strokes in MNIST's format, 28 x 28 bytes: the ink's longer side is 20 pixels, its centre of
  *  mass lies in the middle, and each pixel is the mean of 8 x 8 that are ink or not. */
 function toImage(strokes) {
-  const image = new Float32Array(784);
-  const [xs, ys] = [0, 1].map((axis) => strokes.flat().map((point) => point[axis]));
-  const [left, top] = [Math.min(...xs), Math.min(...ys)];
-  const sides = [Math.max(...xs) - left, Math.max(...ys) - top];
+  const axes = [0, 1].map((axis) => strokes.flat().map((point) => point[axis]));
+  const starts = axes.map((places) => Math.min(...places));
+  const sides = axes.map((places, axis) => Math.max(...places) - starts[axis]);
   const longer = Math.max(...sides, PEN); // a dot stays one
   const pen = between(2.4, (20 * PEN) / (longer + PEN), 3.2); // in MNIST's pixels
   const [scale, radius] = [(8 * (20 - pen)) / longer, 4 * pen]; // in eighths of them
   const ink = new Set(); // places in rows of 160
   for (const stroke of strokes) {
-    const points = stroke.map(([x, y]) => [
-      (x - left) * scale + radius,
-      (y - top) * scale + radius,
-    ]);
+    const points = stroke.map((point) => point.map((at, i) => (at - starts[i]) * scale + radius));
     points.forEach((end, i) => drawLine(ink, points[Math.max(i - 1, 0)], end, radius));
   }
   const places = Array.from(ink, (place) => [place % 160, Math.floor(place / 160)]);
@@ -66,6 +55,7 @@ function toImage(strokes) {
     const middle = total(places.map((place) => place[axis] + 0.5)) / places.length;
     return between(0, Math.round(8 * 14.5 - middle), Math.floor(224 - side * scale - 2 * radius));
   });
+  const image = new Float32Array(784);
   for (const [x, y] of places) image[((y + down) >> 3) * 28 + ((x + right) >> 3)] += 255 / 64;
   return Uint8Array.from(image, Math.round);
 }
@@ -73,81 +63,93 @@ function toImage(strokes) {
 /** Add what lies within a radius of the line between two points. */
 function drawLine(ink, [x0, y0], [x1, y1], radius) {
   const [dx, dy] = [x1 - x0, y1 - y0];
-  const first = (a, b) => Math.max(Math.floor(Math.min(a, b) - radius), 0);
-  const last = (a, b) => Math.min(Math.max(a, b) + radius, 160);
-  for (let y = first(y0, y1); y < last(y0, y1); y++) {
-    for (let x = first(x0, x1); x < last(x0, x1); x++) {
+  const within = (a, b) =>
+    range(Math.floor(Math.min(a, b) - radius), Math.ceil(Math.max(a, b) + radius));
+  for (const y of within(y0, y1)) {
+    for (const x of within(x0, x1)) {
       const [px, py] = [x + 0.5 - x0, y + 0.5 - y0];
       const t = between(0, (px * dx + py * dy) / (dx * dx + dy * dy || 1), 1);
-      if ((px - t * dx) ** 2 + (py - t * dy) ** 2 <= radius ** 2) ink.add(y * 160 + x);
+      if (Math.hypot(px - t * dx, py - t * dy) <= radius) ink.add(y * 160 + x);
     }
   }
 }
 
-/** Return the colour of a value as ImageData has it; `bound` has the full one. */
-function shade(value, bound, isInk) {
-  const full = isInk ? BLACK : value < 0 ? BLUE : RED;
-  const part = Math.min(Math.abs(value) / bound, 1);
-  const mix = (i) => Math.round(255 + part * (full[i] - 255)) << (8 * i);
-  return (255 << 24) | mix(2) | mix(1) | mix(0);
+/** Return 511 colours as an image's data has them, from the lowest value over 0 to the highest. */
+function ramp(low, high) {
+  return Uint32Array.from(range(-255, 256), (step) => {
+    const mix = (channel) => Math.round(255 + (Math.abs(step) / 255) * (channel - 255));
+    const [red, green, blue] = (step < 0 ? low : high).map(mix);
+    return (255 << 24) | (blue << 16) | (green << 8) | red;
+  });
 }
+
+const SIGNED = ramp([33, 102, 172], [178, 24, 43]); // blue, white, red
+const INK = ramp([255, 255, 255], [17, 17, 17]);
+const shade = (value, bound, colours) => colours[255 + between(-255, Math.round((255 * value) / bound), 255)]; // prettier-ignore
 
 /** Paint maps side by side, each value as zoom x zoom pixels, all with one scale. */
-function paint(canvas, values, shown, isInk, bound = strongest(values)) {
-  const { height, width, count = 1, columns = 1, zoom = 8, marked = -1 } = shown;
+function paint(canvas, values, shown, colours, bound = colours === INK ? 1 : strongest(values)) {
+  const { height, width, count = 1, columns = 1, zoom = 8, marked } = shown;
   const [across, down] = [width * zoom + 1, height * zoom + 1]; // with a line between maps
-  const [side, rows] = [columns * across + 1, Math.ceil(count / columns) * down + 1];
-  const pixels = new Uint32Array(side * rows);
+  const side = (canvas.width = columns * across + 1);
+  canvas.height = Math.ceil(count / columns) * down + 1;
+  const pixels = new Uint32Array(side * canvas.height);
   const corner = (map) => [1 + (map % columns) * across, 1 + Math.floor(map / columns) * down];
-  for (let i = 0; i < count * height * width; i++) {
-    const [left, top] = corner(Math.floor(i / (height * width)));
-    const [x, y] = [left + (i % width) * zoom, top + (Math.floor(i / width) % height) * zoom];
-    const colour = shade(values[i], bound, isInk);
-    for (let row = y; row < y + zoom; row++) {
-      pixels.fill(colour, row * side + x, row * side + x + zoom);
+  let i = 0;
+  for (let map = 0; map < count; map++) {
+    const [left, top] = corner(map);
+    for (let y = top; y < top + height * zoom; y += zoom) {
+      for (let x = left; x < left + width * zoom; x += zoom) {
+        const colour = shade(values[i++], bound, colours);
+        for (let at = y * side + x; at < (y + zoom) * side; at += side) {
+          pixels.fill(colour, at, at + zoom);
+        }
+      }
     }
   }
-  Object.assign(canvas, { width: side, height: rows });
   const context = canvas.getContext("2d");
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), side), 0, 0);
-  const [x, y] = corner(marked);
   context.strokeStyle = "#e08000";
-  if (marked >= 0) context.strokeRect(x - 0.5, y - 0.5, across, down);
+  const [x, y] = corner(marked ?? 0);
+  if (marked !== undefined) context.strokeRect(x - 0.5, y - 0.5, across, down);
   return canvas;
 }
 
-/** Show values under a caption: as numbers, where they are few and it is asked for, or as an image. */
-function tile(caption, values, [height, width], isInk, bound, hasNumbers) {
-  const isTable = hasNumbers && width < 8;
+/** Show values under a caption: as numbers, if it is asked for and they are few, or as an image. */
+function tile(caption, values, [height, width], colours, bound, hasNumbers) {
   const table = html("<div class='mnist-numbers'>");
-  table.style.setProperty("--columns", isTable ? width : 1);
-  if (!isTable) table.append(paint(html("<canvas>"), values, { height, width }, isInk, bound));
-  for (const value of isTable ? values : []) {
-    const [cell, colour] = [html("<span>", number(value)), shade(value, bound, isInk)];
-    cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
-    cell.style.color = Math.abs(value) > 0.5 * bound ? "white" : "black";
-    table.append(cell);
+  if (!hasNumbers || width > 7) {
+    table.append(paint(html("<canvas>"), values, { height, width }, colours, bound));
+  } else {
+    table.style.gridTemplateColumns = `repeat(${width}, minmax(0, 1fr))`;
+    table.append(...Array.from(values, (value) => html("<span>", number(value))));
+    table.childNodes.forEach((cell, i) => {
+      const colour = shade(values[i], bound, colours);
+      cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
+      cell.style.color = Math.abs(values[i]) > 0.5 * bound ? "white" : "black";
+    });
   }
   return html("<figure>", table, html("<figcaption>", caption));
 }
 
 /** Return of a shape how many maps it holds, their height and width; a vector's are 1 x 1. */
 function measure(shape) {
-  const [height, width] = product(shape) === shape.at(-1) ? [1, 1] : shape.slice(-2);
+  const sides = shape.length === 4 ? shape : shape.filter((length) => length > 1);
+  const isVector = sides.length < 2 || product(sides) === sides.at(-1);
+  const [height, width] = isVector ? [1, 1] : sides.slice(-2);
   return { height, width, count: product(shape) / (height * width) };
 }
 
 /** Put a network's operations into blocks, which a convolution or a linear layer begins; in these
  *  are layers, and in these one operation or more. */
 function group({ nodes }) {
-  const isLeaf = (layer) => layer && !nodes.some((node) => node.layer.startsWith(`${layer}.`));
   const blocks = [[]];
-  nodes.forEach(({ op, layer, type, shape }, index) => {
+  nodes.forEach(({ op, layer, shape }, index) => {
     if (VIEWS.includes(op) || product(shape) === 1) return;
     if (SUMS.includes(op) && blocks.at(-1).length) blocks.push([]);
-    const last = blocks.at(-1).at(-1);
-    if (isLeaf(layer) && last?.layer === layer) last.indices.push(index);
-    else blocks.at(-1).push({ layer, type: isLeaf(layer) ? type : op, indices: [index] });
+    const block = blocks.at(-1);
+    if (layer && nodes[block.at(-1)?.at(-1)]?.layer === layer) block.at(-1).push(index);
+    else block.push([index]);
   });
   return blocks;
 }
@@ -166,66 +168,65 @@ function trace(network, results, node, { map, y, x }) {
     const { count, height, width } = measure(isOne ? before.shape : [features]);
     input = tensor([1, count, height, width], isOne ? input.data : cut(input.data, features, y));
     weight = tensor([outputs, count, height, width], weight.data);
-    [map, place, options] = [isOne ? map : x, [0, 0], [[1, 1], [0, 0], [1, 1], 1]];
+    [map, place, options] = [isOne ? map : x, [0, 0], [[1, 1], [0, 0], [1, 1], 1]]; // prettier-ignore
   }
   const [outputs, maps, ...size] = weight.shape;
   const places = placeWindows(input, size, ...options);
   const { data } = cutWindows(input, places); // [maps, a window's rows, its columns, windows]
-  const value = (i) => data[(i * places[0].count + place[0]) * places[1].count + place[1]];
+  const at = (i) => data[(i * places[0].count + place[0]) * places[1].count + place[1]];
   const first = Math.floor(map / (outputs / options[3])) * maps; // of the group
   const parts = range(0, maps).map((i) => {
-    const patch = range(0, product(size)).map((j) => value((first + i) * product(size) + j));
+    const patch = range(0, product(size)).map((j) => at((first + i) * product(size) + j));
     const weights = cut(weight.data, product(size), map * maps + i);
     const products = patch.map((value, j) => value * weights[j]);
     return { map: first + i, patch, weights, products, sum: total(products) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
-  const window = places.map(({ step, before, apart }, i) => {
-    return [place[i] * step - before, (size[i] - 1) * apart + 1];
+  const window = places.map(({ step, before, apart, size }, i) => {
+    return [place[i] * step - before, (size - 1) * apart + 1];
   });
-  return { before, input, window, size, parts, bias: bias?.data[map] ?? 0 };
+  return {
+    input,
+    colours: before.op === "input" ? INK : SIGNED,
+    window,
+    size,
+    parts,
+    bias: bias?.data[map] ?? 0,
+  };
 }
 
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network) {
-  const views = []; // {index, block, canvas, height, width, count, columns, zoom, marked}
+  const views = []; // of values: {index, block, canvas, height, width, count, columns, zoom, list}
   let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
-  const detail =
-    html(`<div class="mnist-detail"><header><b></b><button aria-label="Close">×</button></header>
-    <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
-    <svg viewBox="0 0 100 44" aria-hidden="true"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div><div></div><p></p></div>`);
-  const parts = detail.querySelectorAll("b, button, p, div, canvas, path");
-  const [title, close, said, figure, from, to, path, table, rest] = parts;
+  const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button><p></p>
+    <div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
+    <svg viewBox="0 0 100 44"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
+    <div class="mnist-parts"></div><p></p></div>`);
+  const [title, close, said, figure, from, to, , path, table, rest] = detail.querySelectorAll("*");
 
   function makeView(index, block, caption) {
-    const { op, shape } = network.nodes[index];
-    const view = {
-      index,
-      block,
-      ...measure(shape),
-      canvas: html("<canvas tabindex='0' role='img'>"),
-    };
+    const view = { index, block, ...measure(network.nodes[index].shape), canvas: html("<canvas>") };
     const { height, width, count, canvas } = view;
-    view.columns = height > 1 ? Math.min(8, count) : index === network.output ? 10 : 32;
-    view.zoom = Math.ceil((height > 1 ? 100 : 300) / (width * view.columns));
-    views.push(view);
-    canvas.ariaLabel = `${op}: ${count} of ${height} by ${width}; arrow keys choose one`;
+    const isLast = index === network.output;
+    const columns = Math.min(height > 1 ? 8 : 32, count);
+    view.zoom = Math.ceil((height > 1 ? 150 : 300) / (width * columns));
+    views.push(Object.assign(view, { columns, list: isLast && html("<ol>") }));
+    const what = `${network.nodes[index].op}: ${count} of ${height} by ${width}`;
+    Object.assign(canvas, { tabIndex: 0, role: "img", ariaLabel: `${what}; arrow keys choose` });
     canvas.onclick = (event) => {
-      const [x, y] = locate(canvas, event, view.columns, Math.ceil(count / view.columns));
-      choose(view, x + y * view.columns);
+      const [x, y] = locate(canvas, event, columns, Math.ceil(count / columns));
+      choose(view, x + y * columns);
     };
     canvas.onkeydown = (event) =>
-      steer(event, (x, y) => {
-        const map = chosen?.view.block === block ? chosen.map : 0;
-        choose(view, map + x + y * view.columns);
-      });
+      steer(event, (x, y) => choose(view, (view.marked ?? 0) + x + y * columns));
     const more = html("<button>", `Show all ${count}`);
-    const element = html("<figure>", html("<div>", canvas), more, html("<figcaption>", caption));
-    more.onclick = () => more.remove(); // which style sheets see
-    if (count <= MOST_MAPS || height === 1) more.remove();
-    element.classList.toggle("mnist-many", count > 1);
-    if (index === network.output) element.append((view.list = html("<ol>")));
-    return element;
+    more.onclick = () => more.remove(); // which the style sheet sees
+    const figure = html("<figure>", html("<div>", canvas), html("<figcaption>", caption));
+    figure.classList.toggle("mnist-many", count > 1);
+    if (count > MOST_MAPS && height > 1) figure.append(more);
+    if (isLast) figure.append(view.list);
+    return figure;
   }
 
   /** Take apart this map, or the one of the block's convolution that it comes from. */
@@ -233,9 +234,7 @@ function makeInside(network) {
     const view = views.find((each) => each.block === block);
     const isSum = SUMS.includes(network.nodes[view.index].op) && view.count === count;
     if (!isSum || map < 0 || map >= count) return;
-    const values = cut(results[view.index].data, view.height * view.width, map);
-    const place = Math.max(0, values.map(Math.abs).indexOf(strongest(values)));
-    chosen = { view, map, y: Math.floor(place / view.width), x: place % view.width };
+    chosen = { view, map, y: view.height >> 1, x: view.width >> 1 };
     view.canvas.closest(".mnist-layer").after(detail);
     update(results);
     detail.scrollIntoView({ block: "nearest" });
@@ -243,58 +242,51 @@ function makeInside(network) {
 
   function showDetail() {
     const { view, map, y, x } = chosen;
-    const [{ data }, node] = [results[view.index], network.nodes[view.index]];
-    const found = trace(network, results, node, chosen);
-    const { input, window, size, parts, bias } = found;
-    const plane = measure(input.shape);
-    const isInk = found.before.op === "input";
-    const bound = isInk ? 1 : strongest(input.data);
-    paint(
-      from,
-      cut(input.data, plane.height * plane.width, parts[0].map),
-      { ...plane, count: 1 },
-      isInk,
-      bound,
-    );
     const { height, width } = view;
-    const values = cut(data, height * width, map);
-    paint(to, values, { height, width }, false, strongest(data));
-    figure.hidden = height === 1;
-    const [cell, pixel] = [plane, view].map(({ height, width }) => 44 / Math.max(height, width));
-    const [[top, left], [high, wide]] = [0, 1].map((end) => window.map((side) => side[end] * cell));
+    const values = cut(results[view.index].data, height * width, map);
+    const found = trace(network, results, network.nodes[view.index], chosen);
+    const { input, colours, window, size, parts, bias } = found;
+    const bound = colours === INK ? 1 : strongest(input.data);
+    const [inHeight, inWidth] = input.shape.slice(2);
+    const source = cut(input.data, inHeight * inWidth, parts[0].map);
+    paint(from, source, { height: inHeight, width: inWidth }, colours, bound);
+    paint(to, values, { height, width }, SIGNED, strongest(results[view.index].data));
+    const [cell, pixel] = [44 / Math.max(inHeight, inWidth), 44 / Math.max(height, width)];
+    const [[top, high], [left, wide]] = window.map((side) => side.map((part) => part * cell));
     const [up, near, right, down] = [y * pixel, 56 + x * pixel, left + wide, top + high];
-    const frames = `M${left} ${top}h${wide}v${high}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
+    const frames = `M${left} ${top}H${right}V${down}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
     const lines = `M${right} ${top}L${near} ${up}M${right} ${down}L${near} ${up + pixel}`;
     path.setAttribute("d", frames + lines);
+    figure.hidden = height === 1;
 
     const isOne = parts.length === 1;
-    const place = view.list ? `Logit of the ${map}` : `Value ${map}`;
-    title.textContent = figure.hidden ? place : `Map ${map}, row ${y}, column ${x}`;
-    const maps = `${size.join(" × ")} values${isOne ? "" : ` of each of ${parts.length} maps`}`;
-    const inputs = product(size) === 1 ? `${parts.length} values` : maps;
-    const target = figure.hidden ? "it" : "the framed pixel (point at another)";
     const shown = parts.slice(0, isOne ? 1 : 6);
+    title.textContent = figure.hidden ? `Value ${map}` : `Map ${map}, row ${y}, column ${x}`;
+    const target = figure.hidden ? "it" : "this pixel (point at another)";
     const most = isOne ? "" : " These give most:";
-    said.textContent = `${inputs}, each times its weight, add up to ${target}.${most}`;
+    const count = `${parts.length} × ${size.join(" × ")} values`;
+    said.textContent = `${count}, each times its weight, add up to ${target}.${most}`;
     const [heaviest, largest] = ["weights", "products"].map((name) =>
       Math.max(...parts.map((part) => strongest(part[name]))),
     );
     const rows = shown.map((part, i) => {
-      const hasNumbers = isOne || product(size) === 1;
-      const show = (caption, values, bound, isInk = false) =>
-        tile(i ? "" : caption, values, size, isInk, bound, hasNumbers);
-      const row = html("<div>", html("<span>", isOne ? "" : part.map));
-      row.append(show("values", part.patch, bound, isInk), "×");
-      row.append(show("weights", part.weights, heaviest), "=");
-      row.append(show("products", part.products, largest));
+      const show = (name, bound, colours = SIGNED) =>
+        tile(i ? "" : name, part[name], size, colours, bound, isOne || product(size) === 1);
+      const row = html(
+        "<div>",
+        html("<span>", isOne ? "" : part.map),
+        show("patch", bound, colours),
+      );
+      row.append("×", show("weights", heaviest), "=", show("products", largest));
       row.append(html("<output>", number(part.sum)));
       return row;
     });
-    table.className = isOne ? "mnist-one" : "mnist-rows";
+    table.classList.toggle("mnist-one", isOne);
     table.replaceChildren(...rows);
     const others = total(parts.slice(shown.length).map(({ sum }) => sum));
     const more = isOne ? "" : `${parts.length - shown.length} others: ${number(others)}, `;
-    rest.textContent = `${more}bias: ${number(bias)}, together: ${number(values[y * width + x])}`;
+    const result = number(values[y * width + x]);
+    rest.textContent = `${more}bias: ${number(bias)}, together: ${result}`;
   }
 
   const point = (x, y) => {
@@ -316,21 +308,23 @@ function makeInside(network) {
     for (const view of views) {
       const { data } = results[view.index];
       const isMarked = chosen?.view.block === view.block && chosen.view.count === view.count;
-      const shown = { ...view, marked: isMarked ? chosen.map : -1 };
-      const isInk = network.nodes[view.index].op === "input";
-      paint(view.canvas, data, shown, isInk, isInk ? 1 : strongest(data));
-      view.list?.replaceChildren(...Array.from(data, (value) => html("<li>", number(value, 1))));
+      view.marked = isMarked ? chosen.map : undefined;
+      paint(view.canvas, data, view, network.nodes[view.index].op === "input" ? INK : SIGNED);
+      if (view.list) view.list.replaceChildren(...Array.from(data, (v) => html("<li>", number(v))));
     }
     if (chosen) showDetail();
   }
 
   const blocks = group(network).map((layers, block) => {
-    const elements = layers.map(({ layer, type, indices: all }) => {
-      const indices = all.length > 5 ? all.slice(-1) : all; // only what comes out
-      const figures = indices.map((i) => makeView(i, block, indices[1] ? network.nodes[i].op : ""));
-      const shape = network.nodes[indices.at(-1)].shape.slice(1).join(" × ");
-      const head = html("<header>", html("<b>", type.split("(")[0]), html("<span>", layer));
-      head.append(html("<span>", shape));
+    const elements = layers.map((indices) => {
+      const { layer, type, op, shape } = network.nodes[indices.at(-1)];
+      const names = layer && (indices[1] || !type.includes("(")); // else the layer's name says it
+      const figures = indices
+        .slice(indices.length > 5 ? -1 : 0) // of many operations, only what comes out
+        .map((index) => makeView(index, block, names ? network.nodes[index].op : ""));
+      const name = html("<b>", layer ? type.split("(")[0] : op);
+      const sides = html("<span>", shape.slice(1).join(" × "));
+      const head = html("<header>", name, html("<span>", layer), sides);
       return html("<div class='mnist-layer'>", head, html("<div>", ...figures));
     });
     return html("<section class='mnist-block'>", ...elements);
@@ -341,26 +335,24 @@ function makeInside(network) {
 /** Show the canvas in an element. `networks` are loadNetwork's: classifier and, where it is to tell
  *  what is no digit, detector; `model` is a notebook's, which keeps drawings. */
 function mount(element, { networks: { classifier, detector }, gallery, model }) {
-  const root =
-    html(`<div class="mnist-canvas"><div><div class="mnist-left"><div class="mnist-stage">
-    <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application" aria-label="Canvas to draw a
-      digit on; arrow keys move the pen, and the space bar lowers and lifts it">
-      <path fill="none" stroke="#111" stroke-width="${PEN}" stroke-linecap="round" stroke-linejoin="round" />
-      <circle fill="none" stroke="#e08000" stroke-width="2" r="${PEN / 2}" />
-      <text x="${SIZE / 2}" y="${SIZE - 14}" fill="#888" font-size="15" text-anchor="middle">Draw a digit here</text></svg>
-    <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
+  const root = html(`<div class="mnist-canvas"><div><div class="mnist-left">
+    <div class="mnist-stage"><svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application"
+      aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
+      <path fill="none" stroke="#111" stroke-width="${PEN}" stroke-linecap="round"
+        stroke-linejoin="round" /><circle fill="none" stroke="#e08000" r="${PEN / 2}" />
+      <text x="${SIZE / 2}" y="${SIZE - 14}" text-anchor="middle">Draw a digit here</text></svg>
+      <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
     <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
     <div class="mnist-inside"><p>Each small image is one map that a layer computes:
-      <b class="mnist-above">red</b> above zero, <b class="mnist-below">blue</b> below. Tap one to see
-      how.</p></div></div></div>`);
+      <b style="color: #c8362d">red</b> above zero, <b style="color: #2f78c4">blue</b> below.
+      Tap one to see how.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
-  const [answer, spoken, told] = root.querySelectorAll("p");
+  const [answer, spoken, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const bars = root.querySelectorAll("li");
   const inside = makeInside(classifier);
-  const legend = root.querySelector(".mnist-inside p");
   if (model) legend.append(" The network is the one of the moment when the cell ran.");
   legend.after(...inside.blocks);
   const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
@@ -371,12 +363,12 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
   let pointer = null; // the finger or pen that draws; others are ignored
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
   let frame = 0;
+  const imageOf = () => (strokes.length ? toImage(strokes) : new Uint8Array(784));
+  const canKeep = () => model && strokes.length > 0 && !isShown && !stroke;
   const set = (name, value) => {
     model?.set(name, value);
     model?.save_changes();
   };
-  const imageOf = () => (strokes.length ? toImage(strokes) : new Uint8Array(784));
-  const canKeep = () => model && strokes.length > 0 && !isShown && !stroke;
 
   /** Show the drawing at once, and with the next frame what the network makes of it. */
   function show() {
@@ -396,15 +388,13 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     const digit = probabilities.indexOf(Math.max(...probabilities));
     const asked = detector && !stroke ? detector.run(pixels)[detector.output].data : [1];
     const isDigit = !isEmpty && total(asked.map(Math.exp)) > 1; // so is its logarithm above 0
-    root.classList.toggle("mnist-refused", !isDigit);
-    answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
     const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
+    answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
     if (!stroke) spoken.textContent = isEmpty ? "No digit yet" : words;
     bars.forEach((bar, i) => {
-      const [length, value] = bar.children;
-      bar.classList.toggle("mnist-best", i === digit && !isEmpty);
-      length.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
-      value.textContent = isEmpty ? "" : percent(probabilities[i]);
+      bar.className = isDigit && i === digit ? "mnist-best" : "";
+      bar.firstChild.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
+      bar.lastChild.textContent = isEmpty ? "" : percent(probabilities[i]);
     });
     inside.update(results);
     const yours = "Your ten digits, in grey examples until you draw them";
@@ -412,13 +402,10 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     slots.forEach((slot, i) => {
       const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";
-      slot.title = canKeep()
-        ? `Keep the drawing as your ${i}`
-        : `Look at ${kept ? "your" : "an example of a"} ${i}`;
-      const image = kept
-        ? Uint8Array.from(atob(kept.image), (c) => c.charCodeAt(0))
-        : examples[i].image;
-      paint(slot.firstChild, image, { height: 28, width: 28 }, true, 255);
+      slot.title = `${canKeep() ? "Keep the drawing as" : "Look at"} ${i}`;
+      const own = kept && Uint8Array.from(atob(kept.image), (letter) => letter.charCodeAt(0));
+      const image = { height: 28, width: 28, zoom: 1 };
+      paint(slot.firstChild, own ?? examples[i].image, image, INK, 255);
     });
   }
 
@@ -428,6 +415,48 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     show();
   }
 
+  /** Draw on to a point, or begin there. */
+  function draw(point) {
+    if (!stroke) {
+      stroke = [point];
+      strokes = isShown ? [stroke] : [...strokes, stroke];
+      isShown = false;
+    }
+    const [x, y] = stroke.at(-1);
+    if (Math.hypot(point[0] - x, point[1] - y) >= 2) stroke.push(point);
+    show();
+  }
+
+  const drawTo = (event) =>
+    draw(locate(paper, event, SIZE, SIZE).map((at) => between(-0.2 * SIZE, at, 1.2 * SIZE)));
+  paper.onpointerdown = (event) => {
+    if (pointer !== null || event.button !== 0) return;
+    pointer = event.pointerId;
+    paper.setPointerCapture(pointer);
+    drawTo(event);
+  };
+  paper.onpointermove = (event) => {
+    if (event.pointerId !== pointer) return;
+    const events = event.getCoalescedEvents?.() ?? [];
+    (events.length ? events : [event]).forEach(drawTo);
+  };
+  paper.onpointerup = paper.onpointercancel = (event) => {
+    if (event.pointerId === pointer) change(strokes);
+  };
+  paper.onkeydown = (event) => {
+    steer(event, (x, y) => {
+      place = [between(0, place[0] + 7 * x, SIZE), between(0, place[1] + 7 * y, SIZE)];
+      if (stroke) draw(place);
+      else show();
+    });
+    if (event.key !== " ") return;
+    event.preventDefault();
+    if (event.repeat) return; // the key is held
+    if (stroke) change(strokes);
+    else draw(place);
+  };
+  undo.onclick = () => change(isShown ? [] : strokes.slice(0, -1));
+  clear.onclick = () => change([]);
   slots.forEach((slot, i) => {
     slot.append(i);
     slot.onclick = () => {
@@ -438,57 +467,13 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     };
   });
 
-  function start(point) {
-    stroke = [point];
-    strokes = isShown ? [stroke] : [...strokes, stroke];
-    isShown = false;
-    show();
-  }
-
-  function extend(point) {
-    const [x, y] = stroke.at(-1);
-    if (Math.hypot(point[0] - x, point[1] - y) >= 2) stroke.push(point);
-    show();
-  }
-
-  const position = (event) =>
-    locate(paper, event, SIZE, SIZE).map((part) => between(-0.2 * SIZE, part, 1.2 * SIZE));
-  paper.onpointerdown = (event) => {
-    if (pointer !== null || event.button !== 0) return;
-    pointer = event.pointerId;
-    paper.setPointerCapture(pointer);
-    start(position(event));
-  };
-  paper.onpointermove = (event) => {
-    if (event.pointerId !== pointer) return;
-    const events = event.getCoalescedEvents?.() ?? [];
-    for (const each of events.length ? events : [event]) extend(position(each));
-  };
-  paper.onpointerup = paper.onpointercancel = (event) => {
-    if (event.pointerId === pointer) change(strokes);
-  };
-  paper.onkeydown = (event) => {
-    steer(event, (x, y) => {
-      place = [between(0, place[0] + 7 * x, SIZE), between(0, place[1] + 7 * y, SIZE)];
-      if (stroke) extend(place);
-      else show();
-    });
-    if (event.key !== " ") return;
-    event.preventDefault();
-    if (event.repeat) return; // the key is held
-    if (stroke) change(strokes);
-    else start(place);
-  };
-  undo.onclick = () => change(isShown ? [] : strokes.slice(0, -1));
-  clear.onclick = () => change([]);
-
   /** Take over a notebook's drawing: another view's, or one from before. */
   function update() {
     if (!stroke) strokes = model?.get("drawing").strokes ?? [];
     show();
   }
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks first
-  // at the element that has the focus, before any listener of ours but the window's.
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at
+  // the element that has the focus, before any listener of ours but the window's.
   const shield = ({ target, ctrlKey, metaKey }) => {
     if (!root.contains(target)) return;
     target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
@@ -507,8 +492,8 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
 
 /** Show the canvas in a notebook: what anywidget asks for. */
 function render({ model, el }) {
-  const described = Object.entries(JSON.parse(model.get("networks")));
-  const networks = Object.fromEntries(described.map(([name, each]) => [name, loadNetwork(each)]));
+  const networks = JSON.parse(model.get("networks"));
+  for (const name of Object.keys(networks)) networks[name] = loadNetwork(networks[name]);
   return mount(el, { networks, gallery: JSON.parse(model.get("gallery")), model });
 }
 

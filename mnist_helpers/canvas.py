@@ -1,6 +1,7 @@
 """DrawingCanvas, a widget to draw digits on, and gallery, ten digits that people drew."""
 
 import base64
+import html
 import json
 import weakref
 from pathlib import Path
@@ -12,12 +13,18 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from .own_digits import to_mnist
-from .page import HERE, _detector, describe, front_end, write_whole
+from .page import HERE, _detector, describe, front_end, page_html, write_whole
 
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
 PEN = 20  # width of its strokes
 KEPT: dict[str, dict] = {}  # the digits that the reader keeps, by their labels; all canvases' own
 CANVASES = weakref.WeakSet()
+# Where no widget can be shown: the page, laid over a picture that is left where frames aren't.
+STANDIN = """<div style="position: relative; max-width: 1000px">
+<img src="data:image/png;base64,{picture}" style="width: 100%" alt="A picture of the canvas: a drawn
+ digit, the network's answer, and what each of its layers computes">
+<iframe srcdoc="{page}" title="Canvas to draw a digit on" style="position: absolute; inset: 0;
+ width: 100%; height: 100%; border: 0; background: white"></iframe></div>"""
 
 
 class Drawing(NamedTuple):
@@ -60,14 +67,15 @@ def _decode(drawing: dict) -> torch.Tensor:
     return torch.frombuffer(image, dtype=torch.uint8).reshape(28, 28)
 
 
-def DrawingCanvas(model: nn.Module, digits: str | Path | None = None):
+def DrawingCanvas(model: nn.Module, digits: str | Path | None = None, page: bool = False):
     """Return a widget to draw digits on, which shows what is inside of `model` as it is now.
 
     The network runs in the browser. `.image` is what was drawn, uint8 [28, 28]; `.digits`, a
     TensorDataset of uint8 [10, 1, 28, 28] and labels [10], is what the reader kept, and the
     gallery's for the rest. All canvases share them, as long as Python runs; with a file, `digits`,
-    they are still there afterwards. Raises ValueError where the network can't be shown, and where
-    the file is another one.
+    they are still there afterwards. With `page`, the notebook's file holds a canvas for readers
+    without Python, too (0.7 MB). Raises ValueError where the network can't be shown, and where the
+    file of digits is another one.
     """
     try:  # only here, for all else works without Jupyter
         from anywidget import AnyWidget
@@ -83,6 +91,10 @@ def DrawingCanvas(model: nn.Module, digits: str | Path | None = None):
 
         def __repr__(self):
             return "DrawingCanvas: run this cell to draw"
+
+        def _repr_mimebundle_(self, **options):
+            data, metadata = super()._repr_mimebundle_(**options)
+            return data | standin, metadata
 
         @property
         def image(self) -> torch.Tensor:
@@ -102,6 +114,11 @@ def DrawingCanvas(model: nn.Module, digits: str | Path | None = None):
         for each in CANVASES:
             each.kept = dict(KEPT)
 
+    standin = {}
+    if page:
+        picture = base64.b64encode((HERE / "canvas.png").read_bytes()).decode()
+        text = html.escape(page_html(model, detector=False))
+        standin = {"text/html": STANDIN.format(picture=picture, page=text)}
     networks = {"classifier": describe(model), "detector": _detector()}
     if digits:
         KEPT.update(_load(digits) | KEPT)
@@ -117,10 +134,11 @@ def _load(path: str | Path) -> dict[str, dict]:
     path = Path(path).expanduser()
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        assert set(kept) <= set("0123456789")
+        if not set(kept) <= set("0123456789"):
+            raise ValueError(f"It has other names than digits: {', '.join(map(str, kept))}")
         for drawing in kept.values():
             _decode(drawing)
-    except (ValueError, KeyError, TypeError, AssertionError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"'{path}' isn't a file of digits that DrawingCanvas wrote: name another, or move it."
         ) from error

@@ -127,6 +127,13 @@ def test_a_notebook_holds_the_same_text_after_each_run(canvas):
     assert repr(canvas) == repr(again) == canvas._repr_mimebundle_()[0]["text/plain"]
 
 
+def test_the_notebooks_file_holds_the_page_only_where_it_is_asked_for(canvas):
+    assert "text/html" not in canvas._repr_mimebundle_()[0]
+    data, _ = mnist.DrawingCanvas(linear(), page=True)._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]  # which Jupyter shows, if it can
+    assert "<iframe srcdoc=" in data["text/html"] and '<img src="data:image' in data["text/html"]
+
+
 def test_the_gallery_has_each_digit_once_and_nothing_is_cut_off():
     drawings = mnist.gallery()
     assert [drawing.label for drawing in drawings] == list(range(10))

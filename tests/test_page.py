@@ -46,13 +46,14 @@ def test_the_lessons_network_and_the_detector_take_1_2_megabytes_at_most():
     assert len(page_html(DigitClassifier()).encode()) <= 1_200_000
 
 
-def test_names_of_the_reader_are_no_markup():
-    name = "</script><script>alert(1)</script><!--<script>"
+@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!-- <script>"])
+def test_names_of_the_reader_are_no_markup(name):
     evil = type(name, (nn.Sequential,), {})(nn.Flatten())
     evil.add_module(name, type(name, (nn.Linear,), {"extra_repr": lambda self: name})(784, 10))
-    plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    pages = [page_html(model, detector=False) for model in (evil, plain)]
-    assert Parser(pages[0]).tags == Parser(pages[1]).tags
+    text = page_html(evil, detector=False)
+    plain = page_html(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), detector=False)
+    assert Parser(text).tags == Parser(plain).tags
+    assert name not in text
 
 
 def test_it_is_written_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
