@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage import filters, measure, transform, util
 from torch import nn
 
-from .detector import is_digit
+from .detector import digit_odds
 from .evaluation import predict_proba
 from .pictures import PictureError, find_sheet, normalise, open_picture, remove_paper
 
@@ -68,8 +68,14 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
     images = torch.stack(images)
     rows = predict_proba(model, images)
-    digits = np.where(is_digit(images), rows.argmax(dim=1), None).tolist()
-    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
+    odds = digit_odds(images).numpy()
+    if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
+        odds[:] = -1
+    inks = np.bincount(labels.ravel())[1:]
+    least = inks[odds > 0].item() / 2 if (odds > 0).sum() == 1 else 0  # beside it, less is noise
+    digits = np.where(odds > 0, rows.argmax(dim=1), None).tolist()
+    found = zip(digits, rows, boxes, images, strict=True)
+    return [Prediction(*each) for each, ink in zip(found, inks, strict=True) if ink >= least]
 
 
 def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
