@@ -91,7 +91,8 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
     mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
     if not sheet.all():
-        mask = _within(mask, sheet)
+        parts = measure.label(mask)
+        mask &= ~np.isin(parts, parts[~sheet])
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
     parts, boxes, areas = _parts(_without_edges(mask))
@@ -142,12 +143,6 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     contrast = contrast - paper
     mask = filters.apply_hysteresis_threshold(contrast, max(0.3 * full, 3 * noise), 0.55 * full)
     return np.clip(contrast / full, 0, 1), mask
-
-
-def _within(mask: np.ndarray, sheet: np.ndarray) -> np.ndarray:
-    """Remove what reaches beyond the sheet."""
-    parts = measure.label(mask)
-    return mask & ~np.isin(parts, np.unique(parts[~sheet]))
 
 
 def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -253,13 +248,14 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     """Return the indices of the boxes line by line, each from left to right. A box goes on with
-    the line whose last box it overlaps most, up and down: lines may be slanted."""
+    the line whose last box, left of it, it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
         lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
         share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
-        if share.max(initial=0) > 0.3:
+        share[lasts[:, [0, 2]].mean(axis=1) > boxes[i, 0]] = 0  # it is above or below
+        if share.max(initial=0) > 0.05:
             lines[share.argmax()].append(i)
         else:
             lines.append([i])
