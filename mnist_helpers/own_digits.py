@@ -88,14 +88,21 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """
     colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
-    ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
+    contrast = remove_paper(paper, is_within_paper=not sheet.all())
+    ink, mask = threshold(contrast)
+    if mask.any() and mask.size < 5_000 and not _without_edges(mask).any():
+        # A scan's edge is darker than a pencil.
+        contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
+        fainter, rest = threshold(contrast)
+        ink, mask = (fainter, rest) if rest.any() else (ink, mask)
     mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
     if not sheet.all():
         parts = measure.label(mask)
         mask &= ~np.isin(parts, parts[~sheet])
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
-    parts, boxes, areas = _parts(_without_edges(mask))
+    within = _without_edges(mask)
+    parts, boxes, areas = _parts(within if within.any() else mask)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -153,8 +160,8 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
-    """Remove what runs along the picture's border, such as the table's edge or a cell's frame,
-    unless there is nothing else. Where the ink reaches all four borders, the picture may be cut
+    """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
+    Where the ink reaches all four borders, the picture may be cut
     tight to it: then only what runs along most of the border."""
     parts, boxes, _ = _parts(mask)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
@@ -163,7 +170,7 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
     sides = mask[: near[0]], mask[-near[0] :], mask[:, : near[1]], mask[:, -near[1] :]
     least = 1.3 if all(side.any() for side in sides) else 0.5
     is_edge = along > least * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    return mask if is_edge.all() else mask & ~np.append(False, is_edge)[parts]
+    return mask & ~np.append(False, is_edge)[parts]
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
