@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage import filters, measure, transform, util
 from torch import nn
 
-from .detector import is_digit
+from .detector import digit_odds
 from .evaluation import predict_proba
 from .pictures import PictureError, find_sheet, normalise, open_picture, remove_paper
 
@@ -68,8 +68,14 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
     images = torch.stack(images)
     rows = predict_proba(model, images)
-    digits = np.where(is_digit(images), rows.argmax(dim=1), None).tolist()
-    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
+    odds = digit_odds(images).numpy()
+    if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
+        odds[:] = -1
+    inks = np.bincount(labels.ravel())[1:]
+    least = inks[odds > 0].item() / 2 if (odds > 0).sum() == 1 else 0  # beside it, less is noise
+    digits = np.where(odds > 0, rows.argmax(dim=1), None).tolist()
+    found = zip(digits, rows, boxes, images, strict=True)
+    return [Prediction(*each) for each, ink in zip(found, inks, strict=True) if ink >= least]
 
 
 def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
@@ -82,13 +88,21 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """
     colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
-    ink, mask = threshold(remove_paper(paper, is_within_paper=not sheet.all()))
+    contrast = remove_paper(paper, is_within_paper=not sheet.all())
+    ink, mask = threshold(contrast)
+    if mask.any() and mask.size < 5_000 and not _without_edges(mask).any():
+        # A scan's edge is darker than a pencil.
+        contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
+        fainter, rest = threshold(contrast)
+        ink, mask = (fainter, rest) if rest.any() else (ink, mask)
     mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
     if not sheet.all():
-        mask = _within(mask, sheet)
+        parts = measure.label(mask)
+        mask &= ~np.isin(parts, parts[~sheet])
         if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
-    parts, boxes, areas = _parts(_without_edges(mask))
+    within = _without_edges(mask)
+    parts, boxes, areas = _parts(within if within.any() else mask)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -138,12 +152,6 @@ def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(contrast / full, 0, 1), mask
 
 
-def _within(mask: np.ndarray, sheet: np.ndarray) -> np.ndarray:
-    """Remove what reaches beyond the sheet."""
-    parts = measure.label(mask)
-    return mask & ~np.isin(parts, np.unique(parts[~sheet]))
-
-
 def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return labels of what is connected, also by corners, and boxes [N, 4] and areas [N]."""
     parts = measure.label(mask)
@@ -152,8 +160,8 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
-    """Remove what runs along the picture's border, such as the table's edge or a cell's frame,
-    unless there is nothing else. Where the ink reaches all four borders, the picture may be cut
+    """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
+    Where the ink reaches all four borders, the picture may be cut
     tight to it: then only what runs along most of the border."""
     parts, boxes, _ = _parts(mask)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
@@ -162,7 +170,7 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
     sides = mask[: near[0]], mask[-near[0] :], mask[:, : near[1]], mask[:, -near[1] :]
     least = 1.3 if all(side.any() for side in sides) else 0.5
     is_edge = along > least * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    return mask if is_edge.all() else mask & ~np.append(False, is_edge)[parts]
+    return mask & ~np.append(False, is_edge)[parts]
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
@@ -247,13 +255,14 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     """Return the indices of the boxes line by line, each from left to right. A box goes on with
-    the line whose last box it overlaps most, up and down: lines may be slanted."""
+    the line whose last box, left of it, it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
         lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
         share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
-        if share.max(initial=0) > 0.3:
+        share[lasts[:, [0, 2]].mean(axis=1) > boxes[i, 0]] = 0  # it is above or below
+        if share.max(initial=0) > 0.05:
             lines[share.argmax()].append(i)
         else:
             lines.append([i])
