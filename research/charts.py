@@ -195,11 +195,10 @@ def more_images(results: Path) -> Finding:
     few, many = compare(rows, FEW_STEPS, paired=True), compare(rows, STEPS)
     better = beyond_chance(many, 1)
     title = f"On 55,000 images, {len(better)} of {len(many)} steps raise accuracy beyond chance"
-    sums = [each["two convolutions"] - each[LAST] for each in (
-        errors(rows, names)["mean"] for names in (FEW, ALL)
-    )]  # fmt: skip
-    answer = f"{title}: {named(better)}. All steps after the two convolutions give {sums[0]:.2f} "
-    answer += f"points on 5,000 images, and {sums[1]:.2f} on 55,000."
+    ends = ["two convolutions", LAST]
+    gains = [np.subtract(*errors(rows, names)["mean"][ends]) for names in (FEW, ALL)]
+    answer = f"{title}: {named(better)}. All steps after the two convolutions give {gains[0]:.2f} "
+    answer += f"points on 5,000 images, and {gains[1]:.2f} on 55,000."
     tables = {"5,000 images": few, "55,000 images": many}
     shown = {name: table[table.index.isin(list(STEPS)[3:])] for name, table in tables.items()}
     figure = chart(shown, title, "change of test accuracy (points)")
@@ -223,11 +222,15 @@ def amounts(results: Path) -> Finding:
 def sets(results: Path) -> Finding:
     rows = study.read(results / "study.csv")
     series = {split: errors(rows, FEW, split) for split in ("validation", "test")}
-    gap = (series["test"]["mean"] - series["validation"]["mean"]).round(1) + 0.0  # -0.0 is 0.0
+    wrong = pd.DataFrame({split: table["mean"] for split, table in series.items()})
+    gap = (wrong["test"] - wrong["validation"]).round(1) + 0.0  # -0.0 is 0.0
     title = f"Validation images are easier by {gap.iloc[0]} points on the first rung, "
     title += f"{gap.iloc[-1]} on the last"
-    answer = f"{title}. By how many points fewer are wrong: {named(gap, '{:+.1f}')}."
-    return Finding(answer, chart(series, title, "error (%)"), measured_on(rows))
+    answer = f"{title}. Of validation and test images are wrong, in percent: " + ", ".join(
+        f"{name} {row.validation:.2f} and {row.test:.2f}"
+        for name, row in wrong.iloc[[0, 1, -1]].iterrows()
+    )
+    return Finding(f"{answer}.", chart(series, title, "error (%)"), measured_on(rows))
 
 
 def grey(results: Path) -> Finding:
@@ -239,13 +242,14 @@ def grey(results: Path) -> Finding:
     worst, best = table["mean"].idxmin(), table["mean"].idxmax()
     title = f"On half-grey paper, {worst} costs {-table['mean'][worst]:.0f} points, "
     title += f"and {best} brings {table['mean'][best]:.0f}"
-    answer = f"{title}. There, in percent, are right: {named(means.iloc[:, 2], '{:.1f}')}."
+    half = means.iloc[:, 2].reindex(["two convolutions", worst, best])
+    answer = f"{title}. There, in percent, are right: {named(half, '{:.1f}')}."
     note = f"{measured_on(rows)}\n\n{compared({'paper that is 50 % grey': table})}"
     return Finding(answer, plots.papers(means.round(1), title), note)
 
 
 def parts(results: Path) -> Finding:
-    return _changes(results, PARTS, "changes of a part")
+    return _changes(results, PARTS, "parts")
 
 
 def choices(results: Path) -> Finding:
@@ -255,9 +259,8 @@ def choices(results: Path) -> Finding:
 def _changes(results: Path, names: list[str], which: str) -> Finding:
     rows = study.read(results / "study.csv")
     table = compare(rows, {name: (name, LAST) for name in names}).sort_values("mean")
-    worse = beyond_chance(table, -1)
-    title = f"{len(worse) or 'None'} of {len(table)} {which} cost{'s' * (len(worse) < 2)} accuracy"
-    title += " beyond chance"
+    sure = len(table[table["p"] < 0.05])
+    title = f"{sure or 'None'} of {len(table)} {which} matter{'s' * (sure < 2)} beyond chance"
     answer = f"{title}. In points: {named(table['mean'])}."
     shown = errors(rows, {name: name for name in [LAST, *table.index]})
     figure = chart({"test error": shown}, title)
@@ -313,7 +316,7 @@ def elsewhere(results: Path) -> Finding:
         f"and {pen['inverted where light, resized']:.0f} % when inverted and resized."
     )
     shown = right.round(1).rename(columns=lambda name: name.replace(" ", "\n"))
-    note = in_markdown(with_interval(seeds).unstack(sort=False))
+    note = in_markdown(with_interval(seeds).unstack(0, sort=False))
     note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{note}"
     return Finding(answer, plots.papers(shown, title), note)
 
