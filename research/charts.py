@@ -12,17 +12,29 @@ from scipy import stats
 
 from mnist_helpers import plots
 from research import study
-from research.recipes import LADDER, VARIANTS
-from research.robustness import MEASURED, RECIPES
+from research.recipes import GREYS, LADDER, SMALL
+from research.robustness import MEASURED
+from research.robustness import RECIPES as DAMAGED
 from research.runner import RESULTS
 
-BEFORE, LAST = "+ augmentation", "+ local normalisation"
-FEWER, MORE = "last rung, 50,000 images", "last rung, 60,000 images"
+DROPOUT, BEFORE, LAST = "+ dropout", "+ augmentation", "+ local normalisation"
+AS_WELL, MORE = "damaged images too", "last rung, 60,000 images"
 TEXT = {"commit": str}  # 01215e5 is no number
+FEW, ALL = ({name: name + end for name in LADDER} for end in (SMALL, ""))
+# Each of these is a family: what one question compares, by its name in the report.
+STEPS, FEW_STEPS = (
+    {new: (names[new], names[old]) for old, new in pairwise(LADDER)} for names in (ALL, FEW)
+)
 PARTS = ["without dropout", "without batch normalisation", "without augmentation"]
 PARTS += ["without the fade", "constant learning rate", BEFORE]
-AS_WELL = "damaged images too"
-SHOWN = ["grey paper 0.5", "contrast 0.1", "gaussian noise 0.4", "translation 3"]
+CHOICES = ["a second softmax", "float32", "half the channels", "double the channels"]
+AMOUNTS = ["100 images", "1,000 images", "6,000 images", "20,000 images", "1 epoch", "3 epochs"]
+AMOUNTS = {name: name for name in AMOUNTS} | {
+    "5,000 images": FEW[LAST],
+    "5,000 images, 110 epochs": f"110 epochs{SMALL}",
+    "50,000 images": "last rung, 50,000 images",
+    "60,000 images": MORE,
+}
 
 
 @dataclass
@@ -39,7 +51,8 @@ class Finding:
 
 def findings(results: Path = RESULTS) -> dict[str, Finding]:
     """Return the findings, by the name of the function that makes them."""
-    functions = (ladder, parts, robustness, elsewhere, published, speed)
+    functions = (steps, more_images, amounts, sets, grey, parts, choices)
+    functions += (robustness, elsewhere, published, speed)
     return {function.__name__: function(results) for function in functions}
 
 
@@ -50,222 +63,292 @@ def summary(found: dict[str, Finding]) -> Markdown:
 
 def measured_on(table: pd.DataFrame) -> str:
     """Return a sentence that names the machines of a table's rows, and the commits of the code."""
-    names = ["machine", "processor", "instructions", "threads", "torch"]
-    machines = [
-        "{}, {}, {}, threads: {}, PyTorch {}".format(*machine)
-        + f" (commit {', '.join(rows['commit'].unique())})"
-        for machine, rows in table.astype(str).groupby(names, sort=False)
-    ]
-    return f"Measured on {'; and on '.join(machines)}."
+    table = table.astype(str)
+    machines = table["machine"] + ", " + table["processor"] + ", " + table["instructions"]
+    machines += ", threads: " + table["threads"] + ", PyTorch " + table["torch"]
+    commits = f"(commits {', '.join(table['commit'].unique())})"
+    return f"Measured on {'; and on '.join(machines.unique())} {commits}."
 
 
 def in_markdown(table: pd.DataFrame) -> str:
+    table = table.reset_index()
     rows = [table.columns, ["---"] * len(table.columns), *table.astype(str).to_numpy()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def compare(changes: dict[str, tuple[pd.DataFrame, str, str]]) -> pd.DataFrame:
-    """Return, for each change (rows, a recipe, another), by how many points the recipe's mean test
-    accuracy is above the other's, with Welch's 95 % interval for this change alone, and the
-    p-value by Holm's method (1979) over all: so that none is named for chance alone."""
-    lines = {}
-    for change, (rows, *names) in changes.items():
-        values = [rows.loc[rows["recipe"] == name, "test_accuracy"] for name in names]
-        test = stats.ttest_ind(*values, equal_var=False)
-        low, high = test.confidence_interval(0.95)
-        lines[change] = values[0].mean() - values[1].mean(), low, high, test.pvalue
-    table = pd.DataFrame(lines, index=["points", "low", "high", "p"]).T
+def named(values: pd.Series, form: str = "{:+.2f}") -> str:
+    """Return names with their values as text."""
+    return ", ".join(values.index + values.map(f" ({form})".format)) or "none"
+
+
+def compare(
+    rows: pd.DataFrame, pairs: dict[str, tuple[str, str]], measure="test_accuracy", paired=False
+) -> pd.DataFrame:
+    """Return, for each pair of recipes that has two seeds, by how many points the first one's mean
+    is above the second's, with a 95 % interval for it alone, and the p-value by Holm's method
+    (1979) over all pairs: so that none is named for chance alone.
+
+    `paired` compares the same seeds (Student), which must share the order of the images; otherwise
+    the interval is Welch's. The nearest mean is the same from each seed."""
+    lines, seeds = {}, rows.set_index("seed").groupby("recipe")[measure]
+    for name, recipes in pairs.items():
+        if not set(recipes) <= set(seeds.groups):
+            continue
+        new, old = (seeds.get_group(recipe).dropna() for recipe in recipes)
+        if constant := recipes[1].startswith("nearest mean"):
+            old = old.reindex(new.index, method="ffill")
+        elif paired:
+            new, old = new.align(old, join="inner")
+        if min(len(new), len(old)) > 1:
+            options = {} if paired or constant else {"equal_var": False}
+            test = (stats.ttest_ind if options else stats.ttest_rel)(new, old, **options)
+            lines[name] = new.mean() - old.mean(), *test.confidence_interval(0.95), test.pvalue
+    table = pd.DataFrame(lines, index=["mean", "low", "high", "p"]).T
     ordered = table["p"].sort_values()
     table["p"] = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     return table
 
 
-def beyond_chance(table: pd.DataFrame, sign: int) -> pd.Index:
-    """Return the changes that `compare` finds to raise (1) or lower (-1) accuracy beyond chance."""
-    return table.index[(table["p"] < 0.05) & (sign * table["points"] > 0)]
+def beyond_chance(table: pd.DataFrame, sign: int) -> pd.Series:
+    """Return the points of what raises (1) or lowers (-1) accuracy beyond chance."""
+    return table.loc[(table["p"] < 0.05) & (sign * table["mean"] > 0), "mean"]
 
 
-def compared(table: pd.DataFrame) -> str:
-    p_values = table["p"].map(lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001")
-    lines = table.map("{:+.2f}".format).assign(p=p_values)
-    return in_markdown(lines.reset_index(names="change"))
+def compared(tables: dict[str, pd.DataFrame]) -> str:
+    """Return families of comparisons, a column for each, as a table in Markdown."""
+    cells = {}
+    for name, table in tables.items():
+        interval = table["low"].map(" ({:+.2f} to ".format) + table["high"].map("{:+.2f})".format)
+        p_values = table["p"].map(lambda p: f", p = {p:.3f}" if p >= 0.001 else ", p < 0.001")
+        cells[name] = table["mean"].map("{:+.2f}".format) + interval + p_values
+    names = dict.fromkeys(name for table in tables.values() for name in table.index)
+    return in_markdown(pd.DataFrame(cells, list(names)).fillna("").rename_axis("change, points"))
+
+
+def mean_interval(groups) -> pd.DataFrame:
+    """Return the means of groups, and the ends of Student's 95 % intervals."""
+    mean, half_width = groups.mean(), groups.sem() * stats.t.ppf(0.975, groups.size() - 1)
+    return pd.DataFrame({"mean": mean, "low": mean - half_width, "high": mean + half_width})
 
 
 def with_interval(groups) -> pd.Series:
-    """Return the means of groups, and half of Student's 95 % interval, as text."""
-    half_width = groups.sem() * stats.t.ppf(0.975, groups.size() - 1)
-    return groups.mean().map("{:.1f}".format) + half_width.map(" ± {:.1f}".format)
+    table = mean_interval(groups)
+    half_width = (table["high"] - table["mean"]).map(" ± {:.1f}".format)
+    return table["mean"].map("{:.1f}".format) + half_width
 
 
-def dot_chart(
-    table: pd.DataFrame, title: str, label: str, *, logarithmic=False, values=None
-) -> plots.Figure:
-    """Draw a row for each row of the table, the first on top. The columns low and high are the ends
-    of a line, at most four others dots, with their numbers if they are one or two. `values` has
-    those of small dots for each row."""
-    figure = plots.Figure(1.4 + 0.4 * len(table))
+def errors(rows: pd.DataFrame, recipes: dict[str, str], split: str = "test") -> pd.DataFrame:
+    """Return the mean errors of recipes by other names, in percent, with their intervals."""
+    groups = (100 - rows[f"{split}_accuracy"]).groupby(rows["recipe"])
+    table = mean_interval(groups).reindex(recipes.values()).set_axis(list(recipes))
+    return table.dropna(subset=["mean"])
+
+
+def chart(series: dict[str, pd.DataFrame], title: str, label: str = "test error (%)"):
+    """Draw a row for each row of the tables, at most two, the first on top: the columns mean, with
+    its number, and low and high, the ends of a line. The axis is logarithmic where it is long."""
+    rows = list(dict.fromkeys(row for table in series.values() for row in table.index))
+    figure = plots.Figure(1.1 + (0.13 + 0.17 * len(series)) * len(rows))
     axis = figure.subplots()
-    rows, columns = range(len(table)), [name for name in table if name not in ("low", "high")]
-    for row in rows if values else ():
-        axis.plot(values[row], [row] * len(values[row]), "o", color=plots.GREY, markersize=4)
-    if "low" in table:
-        axis.hlines(rows, table["low"], table["high"], color=plots.BLUE)
-    colours = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.GREY)
-    for column, colour, mark, side in zip(columns, colours, "osD^", (1, -1, 0, 0), strict=False):
-        axis.plot(table[column], rows, mark, color=colour, label=column)
-        for row, value in zip(rows, table[column], strict=True):
-            if len(columns) <= 2 and not np.isnan(value):
-                place = {"xytext": (0, 11 * side), "textcoords": "offset points", "va": "center"}
-                text = f"{value:.2f}"
-                axis.annotate(text, (value, row), color=colour, ha="center", fontsize=11, **place)
-    axis.set(xlabel=label, ylim=(len(table) - 0.4, -0.7), yticks=rows, yticklabels=table.index)
-    axis.margins(x=0.1)
-    if logarithmic:
+    marks = zip("os", (plots.BLUE, plots.ORANGE), (-0.22, 0.22), strict=True)
+    for (name, table), (mark, colour, shift) in zip(series.items(), marks, strict=False):
+        places = [rows.index(row) + shift * (len(series) > 1) for row in table.index]
+        axis.plot(table["mean"], places, mark, color=colour, label=name)
+        axis.hlines(places, table["low"], table["high"], color=colour)
+        ends = table[["mean", "high"]].max(axis=1)
+        for end, value, place in zip(ends, table["mean"], places, strict=True):
+            style = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+            axis.annotate(f"{value:.2f}", (end, place), color=colour, **style)
+    axis.set(xlabel=label, ylim=(len(rows) - 0.4, -0.6), yticks=range(len(rows)))
+    axis.set_yticklabels(rows)
+    axis.margins(x=0.2)
+    numbers = pd.concat({name: table["mean"] for name, table in series.items()})
+    if 0 < 5 * numbers.min() < numbers.max():
         axis.set_xscale("log")
-        subs = (2, 3, 4, 6) if np.divide(*axis.get_xlim()) > 0.1 else (1, 2, 5)
-        axis.xaxis.set_major_locator(LogLocator(subs=subs))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-    if len(columns) > 1:
+    elif numbers.min() < 0:
+        axis.axvline(0, color=plots.GREY, linewidth=1)
+    if len(series) > 1:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor="linecolor")
-    figure.suptitle(title, fontsize=13)
     plots.tidy(axis)
-    numbers = table[columns].round(2).stack().dropna()
-    listed = "; ".join(f"{row}, {column} {value:g}" for (row, column), value in numbers.items())
-    return plots.with_alt(figure, f"{' '.join(title.split())}. {label}: {listed}.")
+    listed = "; ".join(f"{row}, {name} {value:.2f}" for (name, row), value in numbers.items())
+    return plots.describe(figure, title, f"{label}: {listed}.")
 
 
-def error_chart(rows: pd.DataFrame, recipes: list[str], title: str) -> plots.Figure:
-    """Draw the test errors of recipes: each seed, and the mean with its 95 % interval."""
-    values = [100 - rows.loc[rows["recipe"] == name, "test_accuracy"] for name in recipes]
-    table = 100 - study.summarise(rows).loc[recipes, ["test_accuracy", "test_high", "test_low"]]
-    table.columns = ["mean", "low", "high"]
-    return dot_chart(table, title, "test error (%)", logarithmic=True, values=values)
-
-
-def ladder(results: Path) -> Finding:
-    rungs = list(LADDER)
+def steps(results: Path) -> Finding:
     rows = study.read(results / "study.csv")
-    table = compare({new: (rows, new, old) for old, new in pairwise(rungs[1:])})
-    sure = beyond_chance(table, 1)
-    error = 100 - study.summarise(rows).loc[rungs, "test_accuracy"]
-    title = f"The test error falls from {error.iloc[0]:.1f} to {error[LAST]:.2f} %"
-    answer = (
-        f"{title}; it is lowest with {error.idxmin()}, {error.min():.2f} %. Of the {len(table)} "
-        f"steps after the linear model, {len(sure)} lower it beyond chance: {', '.join(sure)}."
+    measures = {f"{split} images": f"{split}_accuracy" for split in ("validation", "test")}
+    tables = {name: compare(rows, FEW_STEPS, each, paired=True) for name, each in measures.items()}
+    chosen, shown = tables.values()
+    better = beyond_chance(shown, 1)
+    title = (
+        f"On 5,000 images, {len(better)} of {len(shown)} steps raise test accuracy beyond chance"
     )
-    note = f"{measured_on(rows)}\n\n{compared(table)}"
-    return Finding(answer, error_chart(rows, rungs, title), note)
+    answer = f"{title}: {named(better)}. On validation images, which chose the steps, these raise "
+    answer += f"it: {named(beyond_chance(chosen, 1))}; lower: {named(beyond_chance(chosen, -1))}."
+    figure = chart({"test error": errors(rows, FEW)}, title)
+    return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared(tables)}")
+
+
+def more_images(results: Path) -> Finding:
+    rows = study.read(results / "study.csv")
+    few, many = compare(rows, FEW_STEPS, paired=True), compare(rows, STEPS)
+    better = beyond_chance(many, 1)
+    title = f"On 55,000 images, {len(better)} of {len(many)} steps raise accuracy beyond chance"
+    ends = ["two convolutions", LAST]
+    gains = [np.subtract(*errors(rows, names)["mean"][ends]) for names in (FEW, ALL)]
+    answer = f"{title}: {named(better)}. All steps after the two convolutions give {gains[0]:.2f} "
+    answer += f"points on 5,000 images, and {gains[1]:.2f} on 55,000."
+    tables = {"5,000 images": few, "55,000 images": many}
+    shown = {name: table[table.index.isin(list(STEPS)[3:])] for name, table in tables.items()}
+    figure = chart(shown, title, "change of test accuracy (points)")
+    return Finding(answer, figure, compared(tables))
+
+
+def amounts(results: Path) -> Finding:
+    rows = study.read(results / "study.csv")
+    error = errors(rows, AMOUNTS | {"55,000 images": LAST}).sort_values("mean", ascending=False)
+    names = "5,000 images", "5,000 images, 110 epochs", "55,000 images"
+    few, longer, many = error["mean"].reindex(names)
+    title = f"5,000 images for 110 epochs: {longer:.2f} % errors; 55,000 for ten: {many:.2f} %"
+    table = compare(rows, {name: (recipe, LAST) for name, recipe in AMOUNTS.items()})
+    answer = f"{title}. These are as many steps. Ten epochs on 5,000 images give {few:.2f} %: more "
+    answer += f"steps go {100 * (few - longer) / (few - many):.0f} % of the way, more images the "
+    answer += f"rest. Beyond chance worse than all: {named(beyond_chance(table, -1))}."
+    figure = chart({"test error": error}, title)
+    return Finding(answer, figure, compared({"against 55,000 for ten": table}))
+
+
+def sets(results: Path) -> Finding:
+    rows = study.read(results / "study.csv")
+    series = {split: errors(rows, FEW, split) for split in ("validation", "test")}
+    wrong = pd.DataFrame({split: table["mean"] for split, table in series.items()})
+    gap = (wrong["test"] - wrong["validation"]).round(1) + 0.0  # -0.0 is 0.0
+    title = f"Validation images are easier by {gap.iloc[0]} points on the first rung, "
+    title += f"{gap.iloc[-1]} on the last"
+    answer = f"{title}. Of validation and test images are wrong, in percent: " + ", ".join(
+        f"{name} {row.validation:.2f} and {row.test:.2f}"
+        for name, row in wrong.iloc[[0, 1, -1]].iterrows()
+    )
+    return Finding(f"{answer}.", chart(series, title, "error (%)"), measured_on(rows))
+
+
+def grey(results: Path) -> Finding:
+    rows = study.read(results / "study.csv")
+    papers = {"test_accuracy": "white"} | {f"test_grey_{each}": f"{each} %" for each in GREYS}
+    means = rows.groupby("recipe")[list(papers)].mean().rename(columns=papers)
+    means = means.reindex(FEW.values()).set_axis(list(FEW)).dropna()
+    table = compare(rows, FEW_STEPS, "test_grey_50", paired=True)
+    worst, best = table["mean"].idxmin(), table["mean"].idxmax()
+    title = f"On half-grey paper, {worst} costs {-table['mean'][worst]:.0f} points, "
+    title += f"and {best} brings {table['mean'][best]:.0f}"
+    half = means.iloc[:, 2].reindex(["two convolutions", worst, best])
+    answer = f"{title}. There, in percent, are right: {named(half, '{:.1f}')}."
+    note = f"{measured_on(rows)}\n\n{compared({'paper that is 50 % grey': table})}"
+    return Finding(answer, plots.papers(means.round(1), title), note)
 
 
 def parts(results: Path) -> Finding:
-    names = [BEFORE, *VARIANTS, FEWER, MORE]
+    return _changes(results, PARTS, "parts")
+
+
+def choices(results: Path) -> Finding:
+    return _changes(results, CHOICES, "other changes")
+
+
+def _changes(results: Path, names: list[str], which: str) -> Finding:
     rows = study.read(results / "study.csv")
-    table = compare({name: (rows, name, LAST) for name in names})
-    sure, part = table[table["p"] < 0.05], table.loc[PARTS, "points"]
-    worse = len(beyond_chance(table.loc[PARTS], -1))
-    title = f"Of {len(part)} parts, {worse or 'none'} matters beyond chance"
-    answer = (
-        f"{title}; {part.idxmin()} costs most ({-part.min():.2f} points). Of all "
-        f"{len(table)} changes, {len(sure)} are beyond chance: "
-        f"{', '.join(sure.index + sure['points'].map(' ({:+.2f})'.format))}."
-    )
-    note = f"{measured_on(rows)}\n\n{compared(table)}"
-    names = table.loc[names].query("points > -1").sort_values("points").index
-    return Finding(answer, error_chart(rows, [LAST, *names], title), note)
+    table = compare(rows, {name: (name, LAST) for name in names}).sort_values("mean")
+    sure = len(table[table["p"] < 0.05])
+    title = f"{sure or 'None'} of {len(table)} {which} matter{'s' * (sure < 2)} beyond chance"
+    answer = f"{title}. In points: {named(table['mean'])}."
+    shown = errors(rows, {name: name for name in [LAST, *table.index]})
+    figure = chart({"test error": shown}, title)
+    return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared({'test images': table})}")
 
 
-def means_of_kinds(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of columns by the kinds of damage in the rows: all; those of light; those
-    that no recipe was trained on."""
-    damaged = accuracies.drop("clean 0")
-    light = damaged.index.str.startswith(("fog", "grey", "contrast", "shadow"))
-    seen = damaged.index.str.startswith(("grey", "contrast", "gaussian"))
-    groups = {"all": damaged, "light": damaged[light], "unseen": damaged[~seen]}
-    return pd.DataFrame({name: rows.mean() for name, rows in groups.items()})
+def means_of_kinds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return each row's mean over the damages of light, over the others, over those that no recipe
+    was trained on, and over all."""
+    damaged = table[list(MEASURED)].drop(columns="clean 0")
+    light = damaged.columns.str.startswith(("fog", "grey", "contrast", "shadow"))
+    seen = damaged.columns.str.startswith(("grey", "contrast", "gaussian"))
+    kinds = {"light": light, "others": ~light, "unseen": ~seen, "all": light | ~light}
+    return pd.DataFrame({name: damaged.loc[:, which].mean(axis=1) for name, which in kinds.items()})
 
 
 def robustness(results: Path) -> Finding:
-    table = study.read(results / "robustness.csv", RECIPES)
-    mean = table.groupby("recipe", sort=False)[list(MEASURED)].mean().T[list(RECIPES)]
-    damaged, kinds = mean.drop("clean 0"), means_of_kinds(mean)
-    title = f"Local normalisation: {kinds.loc[LAST, 'all']:.1f} % of damaged images are right,\n"
-    title += f"{kinds.loc[BEFORE, 'all']:.1f} % without it"
+    table = study.read(results / "robustness.csv", DAMAGED)
+    groups = means_of_kinds(table).groupby(table["recipe"])
+    kinds = groups.mean()
+    means = table.groupby("recipe")[list(MEASURED)].mean().T.reindex(columns=list(DAMAGED))
+    light, others = kinds["light"], kinds["others"]
+    title = f"Under other light, {light[LAST]:.0f} % are right with local normalisation, "
+    title += f"{light[BEFORE]:.0f} % with a fixed mean"
     answer = (
-        f"{' '.join(title.split())}. Under fog, grey paper, low contrast and shadows it is "
-        f"{kinds.loc[LAST, 'light']:.1f} in place of {kinds.loc[BEFORE, 'light']:.1f} %. Training "
-        f"on damaged images as well gives {kinds.loc[AS_WELL, 'all']:.1f} %; on damages of other "
-        f"kinds than those, {kinds.loc[AS_WELL, 'unseen']:.1f} in place of "
-        f"{kinds.loc[LAST, 'unseen']:.1f} %."
+        f"{title}, and {light[DROPOUT]:.0f} % with {DROPOUT}, which has a fixed mean, too. Of the "
+        f"other damages, {others[LAST]:.1f}, {others[BEFORE]:.1f} and {others[DROPOUT]:.1f} %. "
+        f"Training on damaged images as well gives {kinds.loc[AS_WELL, 'all']:.1f} % of all in "
+        f"place of {kinds.loc[LAST, 'all']:.1f} %; of damages unlike those, "
+        f"{kinds.loc[AS_WELL, 'unseen']:.1f} in place of {kinds.loc[LAST, 'unseen']:.1f} %."
     )
-    figure = dot_chart(100 - mean.loc[SHOWN], title, "error (%)", logarithmic=True)
-    lines = mean.map("{:.1f}".format)
-    seeds = table[damaged.index].mean(axis=1).groupby(table["recipe"])
-    lines.loc[f"mean of these {len(damaged)}"] = with_interval(seeds)
-    lines = in_markdown(lines.reset_index(names="damage, strength"))
-    return Finding(answer, figure, f"{measured_on(table)}\n\n{lines}")
+    by_kind = means.groupby(means.index.str.rsplit(" ", n=1).str[0], sort=False).mean()
+    columns = ["+ dropout", "+ augmen-\ntation", "+ local nor-\nmalisation", "damaged\nimages too"]
+    figure = plots.papers(by_kind.round(1).set_axis(columns, axis=1), title)
+    short = pd.DataFrame({kind: with_interval(groups[kind]) for kind in kinds}).reindex(DAMAGED)
+    every = in_markdown(means.map("{:.1f}".format).rename_axis("damage, strength"))
+    note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{in_markdown(short)}\n\n"
+    note += f"<details><summary>Each damage and strength</summary>\n\n{every}\n\n</details>"
+    return Finding(answer, figure, note)
 
 
 def elsewhere(results: Path) -> Finding:
     table = pd.read_csv(results / "own_digits.csv", dtype=TEXT)
-    table["error"] = 100 - 100 * table["right"] / table["images"]
-    table["images"] = table["data set"] + table["images"].map(" ({:,})".format)
-    right = 100 - table.groupby(["data set", "preparation"])["error"].mean()
-    scanned, pen = right["scikit-learn's digits"], right["pen strokes"]
-    title = f"Of scikit-learn's digits, {scanned['to_mnist']:.0f} % are right\nafter to_mnist, "
-    title += f"{scanned['boxed and centred']:.0f} % when boxed and centred"
+    table["right"] = 100 * table["right"] / table["images"]
+    seeds = table.groupby(["data set", "preparation"], sort=False)["right"]
+    right = seeds.mean().unstack(sort=False)
+    scanned, pen = right.loc["scikit-learn's digits"], right.loc["pen strokes"]
+    title = f"Of scikit-learn's digits, {scanned['to_mnist']:.0f} % are right after to_mnist, "
+    title += f"{scanned['resized']:.0f} % when merely resized"
     answer = (
-        f"{' '.join(title.split())}, {scanned['resized']:.0f} % when merely resized; but to_mnist "
+        f"{title}, and {scanned['boxed and centred']:.0f} % when boxed and centred; but to_mnist "
         f"was developed on them. Of pen strokes, {pen['to_mnist']:.0f} % are right after to_mnist, "
         f"and {pen['inverted where light, resized']:.0f} % when inverted and resized."
     )
-    seeds = table.groupby(["images", "preparation"], sort=False)["error"]
-    figure = dot_chart(seeds.mean().unstack(sort=False), title, "error (%)", logarithmic=True)
-    note = in_markdown(with_interval(seeds).unstack(sort=False).reset_index())
-    return Finding(answer, figure, f"{measured_on(table)}\n\nErrors in percent:\n\n{note}")
+    shown = right.round(1).rename(columns=lambda name: name.replace(" ", "\n"))
+    note = in_markdown(with_interval(seeds).unstack(0, sort=False))
+    note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{note}"
+    return Finding(answer, plots.papers(shown, title), note)
 
 
-def clearly_better(published: pd.DataFrame, high: float) -> pd.DataFrame:
-    """Return the networks with an accuracy above the end of an interval, in percent, but for those
-    whose epoch was chosen by test accuracy."""
-    return published[(published["accuracy"] > high) & ~chosen_by_test(published)]
-
-
-def chosen_by_test(published: pd.DataFrame) -> pd.Series:
-    return published["epoch chosen"] == "by test accuracy"
+def clearly_better(published: pd.DataFrame, high: float) -> pd.Series:
+    """Return which networks have an accuracy above the end of an interval, in percent, but for
+    those whose epoch was chosen by test accuracy."""
+    return (published["accuracy"] > high) & (published["epoch chosen"] != "by test accuracy")
 
 
 def published(results: Path) -> Finding:
-    rows = study.read(results / "study.csv")
-    table = pd.read_csv(results / "published.csv")
-    mean, high, low = study.summarise(rows).loc[MORE, ["test_accuracy", "test_high", "test_low"]]
-    error = (100 - table.set_index("network")["accuracy"]).rename("published").to_frame()
-    own, by_test = 100 - mean, chosen_by_test(table)
-    better = len(clearly_better(table, high))
+    own = errors(study.read(results / "study.csv"), {"this recipe": MORE})
+    table, (mean, low, high) = pd.read_csv(results / "published.csv"), own.loc["this recipe"]
+    by_test = table["epoch chosen"] == "by test accuracy"
+    better = clearly_better(table, 100 - low).sum()
     title = f"{better} of {(~by_test).sum()} published networks have a clearly lower error"
-    answer = (
-        f"{title}: below the 95 % interval of the last rung with 60,000 images, {100 - high:.2f} "
-        f"to {100 - low:.2f} % (mean {own:.2f} %)."
-    )
-    error.index += ", " + table["convolutions"].astype(str).to_numpy() + " convolutions"
-    error.index += np.where(by_test, " *", "")
-    error.loc["this recipe, 2 convolutions", "this recipe"] = own
-    error = error.loc[error.max(axis=1).sort_values().index]
-    figure = dot_chart(error, title, "test error (%)", logarithmic=True)
-    lines = table[["parameters", "epochs"]].map("{:,.0f}".format, na_action="ignore").fillna("")
-    lines.insert(0, "network", "[" + table["network"] + "](" + table["link"] + ")")
-    lines.insert(1, "accuracy", table["as published"])
-    lines.insert(2, "networks", table["networks"])
-    note = (
-        "Single networks on the official split, accuracy in percent; empty where no source was "
-        "found. \\* Not counted: its code keeps the epoch with the best test accuracy. Most others "
-        f"don't say which they kept.\n\n{in_markdown(lines)}"
-    )
-    return Finding(answer, figure, note)
+    answer = f"{title}: below the 95 % interval of the last rung with 60,000 images, {low:.2f} to "
+    answer += f"{high:.2f} % (mean {mean:.2f} %)."
+    names = table["network"] + np.where(by_test, " *", "")
+    error = pd.DataFrame({"mean": 100 - table["accuracy"]}).set_index(names)
+    figure = chart({"test error": pd.concat([error, own]).sort_values("mean")}, title)
+    table["network"] = "[" + table["network"] + "](" + table["link"] + ")"
+    table = table.set_index("network")[["as published", "networks", "convolutions"]]
+    note = "Single networks on the official split, accuracy in percent. \\* Not counted: its code "
+    note += "keeps the epoch with the best test accuracy. Most others don't say which they kept."
+    return Finding(answer, figure, f"{note}\n\n{in_markdown(table)}")
 
 
 def speed(results: Path) -> Finding:
-    ours, usual, limit = "lesson, float32", "usual loop, float32", "float32 limit"
+    ours, usual = "lesson, float32", "usual loop, float32"
     table = pd.read_csv(results / "speed.csv", dtype=TEXT)
     speeds = table.pivot(index="round", columns="contender", values="images_per_second").dropna()
 
@@ -273,15 +356,12 @@ def speed(results: Path) -> Finding:
         return (speeds[name] / speeds[other]).median()
 
     title = f"The lesson's loop trains {times(ours, usual):.1f} times as fast as the usual loop"
-    answer = (
-        f"{title} in float32, and {times(ours, 'TensorDataset, float32'):.1f} times as fast as the "
-        f"same over tensors. It reaches {100 * times(ours, limit):.0f} % of the arithmetic limit."
-    )
+    answer = f"{title} in float32, and {times(ours, 'TensorDataset, float32'):.1f} times as fast "
+    answer += "as the same over tensors."
     if (fast := "lesson, bfloat16") in speeds:
         answer += f" In bfloat16, it is {times(fast, 'usual loop, bfloat16'):.1f} times as fast as "
         answer += f"the usual loop in bfloat16, and {times(fast, ours):.1f} times as in float32."
-    ratios = speeds.div(speeds[usual], axis=0)
-    ratios = ratios.agg(["median", "min", "max"]).T.set_axis(["median", "low", "high"], axis=1)
-    ratios = ratios.loc[table["contender"].unique()]
-    figure = dot_chart(ratios, title, f"images per second; {usual} = 1")
+    ratios = speeds.div(speeds[usual], axis=0)[table["contender"].unique()]
+    ratios = ratios.agg(["median", "min", "max"]).T.set_axis(["mean", "low", "high"], axis=1)
+    figure = chart({"median": ratios}, title, "speed (usual loop in float32 = 1)")
     return Finding(answer, figure, measured_on(table))

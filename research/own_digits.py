@@ -2,8 +2,8 @@
 lesson's last rung from three seeds, into results/own_digits.csv.
 
 "Boxed and centred" is what a careful tutorial does, the first two are what most do.
-`to_mnist` was developed on photographs like these, drawn from validation images (here from test
-images), on scikit-learn's digits and on drawings. A picture that is refused counts as wrong.
+`to_mnist` was developed on scikit-learn's digits and on drawings, too. A picture that is refused
+counts as wrong.
 """
 
 import json
@@ -14,8 +14,7 @@ import pandas as pd
 import torch
 from PIL import Image, ImageOps
 from scipy import ndimage
-from skimage import filters, morphology
-from skimage.transform import SimilarityTransform, warp
+from skimage import filters
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -24,50 +23,19 @@ from mnist_helpers.canvas import draw
 from research.recipes import RECIPES
 from research.runner import current_commit, describe_machine, make_parser
 
-PHOTOGRAPHS = 1_000
-INKS = (0.18, 0.18, 0.18), (0.15, 0.2, 0.6), (0.48, 0.48, 0.48)  # black, blue, faint
-
-
-def photograph(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Return an MNIST image's digit as somebody might have written it on paper, 300 to 1,000 pixels
-    wide: in the same strokes or with a thin or thick pen, in black, blue or faint ink, on plain,
-    ruled or squared paper, in even light or with shadows, and sometimes light on dark."""
-    side = int(random.integers(300, 1001))
-    rows, columns = np.mgrid[:side, :side][..., None] / side - 0.5
-    strokes = ndimage.gaussian_filter(ndimage.zoom(np.asarray(image) / 255, 8), 2) > 0.45
-    if radius := random.choice([0, random.uniform(2, 15)]):  # of a pen; the digit is 160 high
-        strokes = ndimage.distance_transform_edt(~morphology.skeletonize(strokes)) < radius
-    size, angle = random.uniform(0.45, 0.85) * side, np.radians(random.uniform(-10, 10))
-    middle = side / 2 + random.uniform(-0.4, 0.4, 2) * (side - size)
-    place = SimilarityTransform(translation=(-112, -112))
-    place += SimilarityTransform(scale=size / 160, rotation=angle, translation=middle)
-    shape = warp(strokes.astype(float), place.inverse, output_shape=(side, side))[..., None]
-    paper = np.full((side, side, 1), random.uniform(0.65, 0.95))
-    count, slope = random.uniform((5, -0.05), (16, 0.05))
-    for position in (rows + slope * columns, columns - slope * rows)[: random.integers(3)]:
-        paper[count * position % 1 < 0.004 * count] *= 0.85
-    ink = random.choice(INKS) + random.uniform(-0.1, 0.1)
-    down, right = random.uniform(-1, 1, 2)
-    light = 1 - random.choice([0, 0.4]) * (rows**2 + columns**2 + down * rows + right * columns)
-    photo = light * (paper * (1 - shape) + ink * shape)
-    photo = np.clip(photo + random.normal(0, 0.02, photo.shape), 0, 1)
-    return Image.fromarray(np.uint8(255 * (1 - photo if random.random() < 0.2 else photo)))
-
 
 def make_sets(data: MNIST) -> dict[str, tuple[list[Image.Image], np.ndarray]]:
     """Return pictures and labels [N], by the name of their data set."""
-    random, small = np.random.default_rng(0), load_digits()
+    small = load_digits()
     images = [Image.fromarray(image) for image in data.test.tensors[0][:, 0].numpy()]
     labels = data.test.tensors[1].numpy()
     text = Path(__file__).with_name("pen_digits.json").read_text(encoding="utf-8")
     people = [each for each in json.loads(text)["drawings"] if each["label"].isdigit()]
     strokes = [draw(each["strokes"], pen) for pen in (8, 14, 20) for each in people]
     scanned = [Image.fromarray(np.uint8(image * (255 / 16))) for image in small.images]
-    some = random.permutation(len(images))[:PHOTOGRAPHS]
     return {
         "scikit-learn's digits": (scanned, small.target),
         "pen strokes": (strokes, np.array([int(each["label"]) for each in people] * 3)),
-        "photographs": ([photograph(images[i], random) for i in some], labels[some]),
         "MNIST, untouched": (images, labels),
     }
 

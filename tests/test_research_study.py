@@ -137,18 +137,19 @@ def small(monkeypatch, splits, one_thread):
     return lambda output: study.main(["--output", str(output), "--processes", "1"])
 
 
-def test_each_row_of_the_study_agrees_with_its_list_of_errors(small, tmp_path, splits):
+def test_a_row_of_the_study_has_the_accuracies_of_its_network_on_white_and_on_grey_paper(
+    small, tmp_path, splits
+):
     small(tmp_path / "study.csv")
-    rows = study.read(tmp_path / "study.csv")
-    assert sorted(zip(rows["recipe"], rows["seed"], strict=True)) == [
-        ("hidden layer", 0), ("linear", 0), ("linear", 1)
-    ]  # fmt: skip
-    labels = splits.test.tensors[1].tolist()
-    for row in rows.itertuples():
-        wrong = dict(map(int, pair.split(":")) for pair in row.test_errors.split())
-        assert row.test_accuracy == pytest.approx(100 - 100 * len(wrong) / len(labels))
-        assert all(labels[index] != prediction for index, prediction in wrong.items())
-    assert rows["validation_accuracy"].isna().tolist() == (rows["recipe"] != "linear").tolist()
+    rows = study.read(tmp_path / "study.csv").set_index(["recipe", "seed"]).sort_index()
+    assert list(rows.index) == [("hidden layer", 0), ("linear", 0), ("linear", 1)]
+    assert rows["validation_accuracy"].isna().tolist() == [True, False, False]
+    model = study.RECIPES["linear"].train(1, splits)[0]
+    images, labels = splits.test.tensors
+    for name, grey in {"accuracy": 0, "grey_20": 0.2, "grey_50": 0.5, "grey_70": 0.7}.items():
+        logits = model(torch.lerp(images / 255, torch.ones(()), grey))
+        expected = 100 * (logits.argmax(dim=1) == labels).float().mean().item()
+        assert rows.loc[("linear", 1), f"test_{name}"] == pytest.approx(expected, abs=2)
 
 
 def test_the_same_seed_gives_the_same_row_and_another_seed_another(small, tmp_path):
@@ -197,10 +198,11 @@ def test_the_nearest_mean_is_scikit_learns():
 
 def test_the_summary_has_means_and_students_intervals_over_the_seeds():
     accuracies = [99.5, 99.7, 99.4, 99.6]
-    rows = pd.DataFrame({"recipe": "linear", "validation_accuracy": accuracies, "seconds": 1,
-                         "test_accuracy": accuracies, "validation_loss": [0.1, 0.2, 0.3, 0.4],
-                         "test_loss": 0.1})  # fmt: skip
-    line = study.summarise(rows).loc["linear"]
+    rows = pd.DataFrame({"recipe": "linear, 5,000 images", "seconds": 1,
+                         "validation_loss": [0.1, 0.2, 0.3, 0.4], "test_loss": 0.1}
+                        | {f"{split}_{name}": accuracies for split in ("validation", "test")
+                           for name in ("accuracy", "grey_20", "grey_50", "grey_70")})  # fmt: skip
+    line = study.summarise(rows).loc[(5_000, "linear")]
     interval = stats.ttest_1samp(accuracies, 0).confidence_interval(0.95)
     assert line["seeds"] == 4 and line["test_accuracy"] == 99.55
     assert line["test_low"] == pytest.approx(interval.low, abs=0.0006)
