@@ -1,5 +1,5 @@
-// The canvas of canvas.py and page.py, without a library: one draws, and sees what the network makes
-// of it, layer by layer. It stands in one module with network.js, whose functions it uses.
+// The canvas of canvas.py and page.py, without a library: one draws, and sees what the network
+// makes of it, layer by layer. It stands in one module with network.js, whose functions it uses.
 
 const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
@@ -85,7 +85,8 @@ function ramp(low, high) {
 
 const SIGNED = ramp([33, 102, 172], [178, 24, 43]); // blue, white, red
 const INK = ramp([255, 255, 255], [17, 17, 17]);
-const shade = (value, bound, colours) => colours[255 + between(-255, Math.round((255 * value) / bound), 255)]; // prettier-ignore
+const shade = (value, bound, colours) =>
+  colours[Math.round(255 * between(0, 1 + value / bound, 2))];
 
 /** Paint maps side by side, each value as zoom x zoom pixels, all with one scale. */
 function paint(canvas, values, shown, colours, bound = colours === INK ? 1 : strongest(values)) {
@@ -168,7 +169,7 @@ function trace(network, results, node, { map, y, x }) {
     const { count, height, width } = measure(isOne ? before.shape : [features]);
     input = tensor([1, count, height, width], isOne ? input.data : cut(input.data, features, y));
     weight = tensor([outputs, count, height, width], weight.data);
-    [map, place, options] = [isOne ? map : x, [0, 0], [[1, 1], [0, 0], [1, 1], 1]]; // prettier-ignore
+    [map, place, options] = [isOne ? map : x, [0, 0], [[1, 1], [0, 0], [1, 1], 1]];
   }
   const [outputs, maps, ...size] = weight.shape;
   const places = placeWindows(input, size, ...options);
@@ -185,22 +186,16 @@ function trace(network, results, node, { map, y, x }) {
   const window = places.map(({ step, before, apart, size }, i) => {
     return [place[i] * step - before, (size - 1) * apart + 1];
   });
-  return {
-    input,
-    colours: before.op === "input" ? INK : SIGNED,
-    window,
-    size,
-    parts,
-    bias: bias?.data[map] ?? 0,
-  };
+  const colours = before.op === "input" ? INK : SIGNED;
+  return { input, colours, window, size, parts, bias: bias?.data[map] ?? 0 };
 }
 
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network) {
   const views = []; // of values: {index, block, canvas, height, width, count, columns, zoom, list}
   let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
-  const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button><p></p>
-    <div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
+  const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button>
+    <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
     <svg viewBox="0 0 100 44"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
     <div class="mnist-parts"></div><p></p></div>`);
   const [title, close, said, figure, from, to, , path, table, rest] = detail.querySelectorAll("*");
@@ -254,7 +249,8 @@ function makeInside(network) {
     const [cell, pixel] = [44 / Math.max(inHeight, inWidth), 44 / Math.max(height, width)];
     const [[top, high], [left, wide]] = window.map((side) => side.map((part) => part * cell));
     const [up, near, right, down] = [y * pixel, 56 + x * pixel, left + wide, top + high];
-    const frames = `M${left} ${top}H${right}V${down}H${left}zM${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
+    const frame = `M${left} ${top}H${right}V${down}H${left}z`;
+    const frames = `${frame}M${near} ${up}h${pixel}v${pixel}h-${pixel}z`;
     const lines = `M${right} ${top}L${near} ${up}M${right} ${down}L${near} ${up + pixel}`;
     path.setAttribute("d", frames + lines);
     figure.hidden = height === 1;
@@ -272,13 +268,9 @@ function makeInside(network) {
     const rows = shown.map((part, i) => {
       const show = (name, bound, colours = SIGNED) =>
         tile(i ? "" : name, part[name], size, colours, bound, isOne || product(size) === 1);
-      const row = html(
-        "<div>",
-        html("<span>", isOne ? "" : part.map),
-        show("patch", bound, colours),
-      );
-      row.append("×", show("weights", heaviest), "=", show("products", largest));
-      row.append(html("<output>", number(part.sum)));
+      const row = html("<div>", html("<span>", isOne ? "" : part.map));
+      row.append(show("patch", bound, colours), "×", show("weights", heaviest), "=");
+      row.append(show("products", largest), html("<output>", number(part.sum)));
       return row;
     });
     table.classList.toggle("mnist-one", isOne);
@@ -340,7 +332,8 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
       aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
       <path fill="none" stroke="#111" stroke-width="${PEN}" stroke-linecap="round"
         stroke-linejoin="round" /><circle fill="none" stroke="#e08000" r="${PEN / 2}" />
-      <text x="${SIZE / 2}" y="${SIZE - 14}" text-anchor="middle">Draw a digit here</text></svg>
+      <text x="140" y="266" fill="#777" font-size="15" text-anchor="middle">Draw a digit
+      here</text></svg>
       <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
@@ -353,7 +346,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const bars = root.querySelectorAll("li");
   const inside = makeInside(classifier);
-  if (model) legend.append(" The network is the one of the moment when the cell ran.");
+  if (model) legend.append(" The network is as it was when the cell ran.");
   legend.after(...inside.blocks);
   const examples = gallery.map(({ strokes }) => ({ strokes, image: toImage(strokes) }));
 
