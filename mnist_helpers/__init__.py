@@ -26,5 +26,5 @@ __all__ = [  # for type checkers, which follow py.typed
     "DrawingCanvas", "gallery", "MNIST", "DataError", "fetch", "load", "Evaluation", "evaluate",
     "predict_logits", "predict_proba", "study", "DigitClassifier", "LocalNormalise", "pretrained",
     "Box", "Prediction", "predict_digits", "to_mnist", "PictureError", "augment", "has_bfloat16",
-    "train", "train_epoch",
+    "train", "train_epoch", "save_page",
 ]  # fmt: skip

@@ -1,24 +1,23 @@
-// Runs a network that page.py describes. Each operation does what PyTorch's documentation says of
-// it, and takes the arguments in the same order. A tensor is { shape, data }: data is a
-// Float32Array that holds the elements row by row.
+// Runs a network that page.py describes. `torch` holds the operations: each does what PyTorch's
+// documentation says of it, and takes the same arguments; null stands for None. A tensor is
+// { shape, data }, where data is a Float32Array of the elements, row by row.
 
+const total = (numbers) => numbers.reduce((left, right) => left + right, 0);
 const product = (numbers) => numbers.reduce((left, right) => left * right, 1);
-const tensor = (shape, data = new Float32Array(product(shape))) => ({ shape, data });
-const isSame = (one, other) => one.length === other.length && one.every((n, i) => n === other[i]);
-const range = (start, end, step = 1) =>
-  Array.from({ length: Math.max(0, Math.ceil((end - start) / step)) }, (_, i) => start + i * step);
-const pair = (value) => (value.length === 2 ? value : [value, value].flat());
+const range = (start, end) => Array.from({ length: end - start }, (_, i) => start + i);
+const tensor = (shape, data) => ({ shape, data });
+const full = (shape, value) => tensor(shape, new Float32Array(product(shape)).fill(value));
+const replaced = (list, index, value) => Object.assign([...list], { [index]: value });
 const axisOf = ({ shape }, dim) => (dim < 0 ? dim + shape.length : dim);
 
-/** How far apart in the data the neighbours along each dimension are. */
+/** How far apart in the data neighbours along each dimension are. */
 const stridesOf = (shape) => shape.map((_, axis) => product(shape.slice(axis + 1)));
 
 /** Copy elements: the one at [i, j, ...] comes from i * strides[0] + j * strides[1] + ... */
 function copy(x, shape, strides) {
-  const result = tensor(shape);
+  const result = full(shape, 0);
   const index = shape.map(() => 0);
-  let from = 0;
-  for (let to = 0; to < result.data.length; to++) {
+  for (let to = 0, from = 0; to < result.data.length; to++) {
     result.data[to] = x.data[from];
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       from += strides[axis];
@@ -30,420 +29,250 @@ function copy(x, shape, strides) {
   return result;
 }
 
-/** Take the elements at these indices along a dimension; where there is none, `value`. */
+/** Take the elements at these indices along a dimension; beyond its ends are only `value`s. */
 function take(x, dim, indices, value = 0) {
-  const axis = axisOf(x, dim);
-  const length = x.shape[axis];
-  const inner = product(x.shape.slice(axis + 1));
-  const result = tensor([...x.shape.slice(0, axis), indices.length, ...x.shape.slice(axis + 1)]);
-  const outer = product(x.shape.slice(0, axis));
-  for (let o = 0; o < outer; o++) {
-    indices.forEach((index, i) => {
-      const to = (o * indices.length + i) * inner;
-      const from = (o * length + index) * inner;
-      if (!(index >= 0 && index < length)) result.data.fill(value, to, to + inner);
-      else result.data.set(x.data.subarray(from, from + inner), to);
-    });
+  const axis = dim < 0 ? dim + x.shape.length : dim;
+  const [length, size] = [x.shape[axis], product(x.shape.slice(axis + 1))];
+  const shape = Object.assign([...x.shape], { [axis]: indices.length });
+  const result = full(shape, value);
+  for (let row = 0, to = 0; row < product(shape.slice(0, axis)); row++) {
+    for (const index of indices) {
+      const from = (row * length + index) * size;
+      if (index >= 0 && index < length) result.data.set(x.data.subarray(from, from + size), to);
+      to += size;
+    }
   }
   return result;
 }
 
-/** Repeat tensors (or numbers) along dimensions of length 1, so that all have one shape. */
+/** Repeat tensors, or numbers, along dimensions of length 1, so that all have the same shape. */
 function broadcast(...values) {
-  const tensors = values.map((value) => (value.shape ? value : tensor([], [value])));
-  const shapes = tensors.map(({ shape }) => [...shape].reverse());
-  const longest = shapes.reduce((one, other) => (other.length > one.length ? other : one));
-  const lengths = longest.map((_, i) => shapes.map((shape) => shape[i] ?? 1));
-  const common = lengths.map((each) => each.find((n) => n !== 1) ?? 1).reverse();
-  return tensors.map((each) => operations.expand(each, common));
+  const tensors = values.map((value) => (value.shape ? value : full([], value)));
+  const rank = Math.max(...tensors.map(({ shape }) => shape.length));
+  const lengths = range(-rank, 0).map((axis) => tensors.map(({ shape }) => shape.at(axis) ?? 1));
+  const shape = lengths.map((each) => each.find((length) => length !== 1) ?? 1);
+  return tensors.map((each) => torch.expand(each, shape));
 }
 
-/** An operation on each element, f(element, arguments...). */
-const unary = (f) => (x, a, b) => {
-  return tensor(
-    x.shape,
-    Float32Array.from(x.data, (value) => f(value, a, b)),
-  );
-};
-
-/** An operation on each element of one tensor and its partner in the other. */
+/** Operations on each element, and on the one beside it in another tensor. */
+const unary = (f) => (x, a) => ({ shape: x.shape, data: x.data.map((value) => f(value, a)) });
 const binary = (f) => (left, right, a) => {
   const [x, y] = broadcast(left, right);
-  return tensor(
-    x.shape,
-    Float32Array.from(x.data, (value, i) => f(value, y.data[i], a)),
-  );
+  return { shape: x.shape, data: x.data.map((value, i) => f(value, y.data[i], a)) };
 };
 
-/** Bring these dimensions to the end, as one. */
-function gather(x, axes) {
-  const others = range(0, x.shape.length).filter((axis) => !axes.includes(axis));
-  const rows = operations.permute(x, [...others, ...axes]);
-  const length = product(axes.map((axis) => x.shape[axis]));
-  return tensor([rows.data.length / length, length], rows.data);
-}
-
-/** An operation that makes one number of the elements along some dimensions (null: all). */
-function reduction(f) {
-  return (x, dim = null, keepdim = false) => {
-    const all = range(0, x.shape.length);
-    const axes = [dim ?? []].flat().map((each) => axisOf(x, each));
-    if (axes.length === 0) axes.push(...all);
-    const kept = all.filter((axis) => !axes.includes(axis));
-    const { shape, data } = gather(x, axes);
-    const lengths = keepdim ? all.map((a) => (axes.includes(a) ? 1 : x.shape[a])) : null;
-    const result = tensor(lengths ?? kept.map((axis) => x.shape[axis]));
-    for (let i = 0; i < result.data.length; i++) {
-      result.data[i] = f(data.subarray(i * shape[1], (i + 1) * shape[1]));
-    }
-    return result;
-  };
-}
-
-/** An operation that makes of each row along a dimension a row of the same length. */
-const rowwise = (f) => (x, dim) => {
-  const axis = axisOf(x, dim);
-  const order = [...range(0, x.shape.length).filter((each) => each !== axis), axis];
-  const moved = operations.permute(x, order);
-  const length = x.shape[axis];
-  for (let i = 0; i < moved.data.length; i += length) {
-    moved.data.set(f(moved.data.subarray(i, i + length)), i);
-  }
-  return operations.permute(
-    moved,
-    order.map((_, each) => order.indexOf(each)),
-  );
+/** An operation that makes one number of all elements along some dimensions. */
+const reduction = (f) => (x, dim, keepdim) => {
+  const all = range(0, x.shape.length);
+  const named = [dim ?? []].flat().map((each) => axisOf(x, each));
+  const isGone = (axis) => named.length === 0 || named.includes(axis);
+  const order = [...all.filter((axis) => !isGone(axis)), ...all.filter(isGone)];
+  const rows = torch.permute(x, order).data;
+  const shape = all.map((axis) => (isGone(axis) ? 1 : x.shape[axis]));
+  const { data } = full(shape, 0);
+  const size = rows.length / data.length;
+  data.forEach((_, i) => (data[i] = f(rows.subarray(i * size, (i + 1) * size))));
+  return { shape: keepdim ? shape : shape.filter((_, axis) => !isGone(axis)), data };
 };
 
-const sum = (row) => row.reduce((total, value) => total + value, 0);
-const largest = (row) => row.reduce((one, other) => Math.max(one, other), -Infinity);
-const smallest = (row) => row.reduce((one, other) => Math.min(one, other), Infinity);
-const exponentials = (row) => row.map((value, _, all) => Math.exp(value - largest(all)));
-
-/** Subtract the row's mean and divide by its standard deviation. */
-function standardise(row, epsilon) {
-  const mean = sum(row) / row.length;
-  const variance = row.reduce((total, value) => total + (value - mean) ** 2, 0) / row.length;
-  return row.map((value) => (value - mean) / Math.sqrt(variance + epsilon));
-}
-
-/** The error function, by its series below 3, and by its continued fraction above. */
-function erf(x) {
-  if (Math.abs(x) > 3) {
-    const fraction = range(1, 40).reduceRight((rest, n) => Math.abs(x) + n / 2 / rest, Math.abs(x));
-    return Math.sign(x) * (1 - Math.exp(-x * x) / Math.sqrt(Math.PI) / fraction);
-  }
-  let [total, term] = [0, x];
-  for (let n = 0; Math.abs(term) > 1e-17; term *= (-x * x) / ++n) total += term / (2 * n + 1);
-  return (2 * total) / Math.sqrt(Math.PI);
-}
-
-/** Where windows begin in a dimension: how many there are, and how much is padded on each side. */
-function windows(length, kernel, stride, padding, dilation, ceil = false) {
-  const reach = dilation * (kernel - 1);
-  if (padding === "valid") padding = 0;
-  const before = padding === "same" ? reach >> 1 : padding;
-  const room = padding === "same" ? length - 1 : length + 2 * padding - reach - 1;
-  let count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
-  if (ceil && (count - 1) * stride >= length + before) count -= 1; // it would begin outside
-  return { count, before, after: (count - 1) * stride + reach + 1 - length - before };
-}
-
-/** The windows of both dimensions of an image; a convolution's and a pooling's arguments. */
-function windows2d({ shape }, kernel, stride, padding, dilation, ceil) {
-  const paddings = typeof padding === "string" ? [padding, padding] : pair(padding);
-  return [0, 1].map((i) => {
-    const step = pair(stride)[i] ?? pair(kernel)[i]; // where no stride is given
-    const length = shape[shape.length - 2 + i];
-    return windows(length, pair(kernel)[i], step, paddings[i], pair(dilation)[i], ceil);
+/** Say where windows lie in the last dimensions of x: how many, and the padding on both sides. */
+const placeWindows = ({ shape }, kernel, stride, padding, dilation, ceil) =>
+  kernel.map((size, i) => {
+    const [length, step, apart] = [shape.at(i - kernel.length), stride[i] ?? size, dilation[i]];
+    const reach = apart * (size - 1);
+    const before = { same: reach >> 1, valid: 0 }[padding] ?? padding[i];
+    const room = padding === "same" ? length - 1 : length + 2 * before - reach - 1;
+    let count = (ceil ? Math.ceil(room / step) : Math.floor(room / step)) + 1;
+    if (ceil && (count - 1) * step >= length + before) count -= 1; // it would begin outside
+    const after = (count - 1) * step + reach + 1 - length - before;
+    return { size, step, apart, count, before, after };
   });
+
+/** Cut these windows out of x: [..., a window's rows, its columns, windows below, beside]. */
+function cutWindows(x, places, value = 0) {
+  const sides = places.flatMap(({ before, after }) => [after, before]).reverse();
+  const padded = torch.constant_pad_nd(x, sides, value);
+  const outer = stridesOf(padded.shape);
+  const inner = outer.splice(-places.length);
+  const within = places.map(({ apart }, i) => apart * inner[i]);
+  const across = places.map(({ step }, i) => step * inner[i]);
+  const lengths = [...places.map(({ size }) => size), ...places.map(({ count }) => count)];
+  const shape = [...x.shape.slice(0, -places.length), ...lengths];
+  return copy(padded, shape, [...outer, ...within, ...across]);
 }
 
-/** Combine the elements of each window of an image, place by place. */
-function pool(x, kernel, stride, padding, dilation, ceil, start, combine) {
-  const [rows, columns] = windows2d(x, kernel, stride, padding, dilation, ceil);
-  const [stepY, stepX] = stride.length ? pair(stride) : pair(kernel);
-  const sides = [columns.before, columns.after, rows.before, rows.after];
-  const padded = operations.pad(x, sides, "constant", start);
-  const [height, width] = padded.shape.slice(-2);
-  const result = tensor([...x.shape.slice(0, -2), rows.count, columns.count]);
-  result.data.fill(start);
-  let to = 0;
-  for (let map = 0; to < result.data.length; map += height * width) {
-    for (let y = 0; y < rows.count; y++) {
-      for (let x = 0; x < columns.count; x++, to++) {
-        for (let i = 0; i < pair(kernel)[0]; i++) {
-          for (let j = 0; j < pair(kernel)[1]; j++) {
-            const row = y * stepY + i * pair(dilation)[0];
-            const column = x * stepX + j * pair(dilation)[1];
-            result.data[to] = combine(result.data[to], padded.data[map + row * width + column]);
-          }
-        }
-      }
-    }
-  }
-  return result;
+/** Multiply the matrix of the kernels by that of the windows. */
+function convolution(x, weight, bias, stride, padding, dilation, groups) {
+  const [outputs, inputs, ...kernel] = weight.shape;
+  const places = placeWindows(x, kernel, stride, padding, dilation);
+  const [counts, outer] = [places.map(({ count }) => count), x.shape.slice(0, -kernel.length - 1)];
+  const size = inputs * product(kernel);
+  const windows = torch.view(cutWindows(x, places), [...outer, groups, size, product(counts)]);
+  const kernels = torch.view(weight, [groups, outputs / groups, size]);
+  const maps = torch.view(torch.matmul(kernels, windows), [...outer, outputs, ...counts]);
+  return torch.add(maps, bias ? torch.view(bias, [outputs, ...kernel.fill(1)]) : 0);
 }
 
-const operations = {
-  relu: unary((x) => Math.max(x, 0)),
-  sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
-  tanh: unary(Math.tanh),
-  gelu: unary((x, approximate) => {
-    const z = Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3);
-    return 0.5 * x * (1 + (approximate === "tanh" ? Math.tanh(z) : erf(x / Math.SQRT2)));
-  }),
-  silu: unary((x) => x / (1 + Math.exp(-x))),
-  leaky_relu: unary((x, slope) => (x > 0 ? x : slope * x)),
-  elu: unary((x, alpha) => (x > 0 ? x : alpha * Math.expm1(x))),
+const torch = {
   abs: unary(Math.abs),
-  neg: unary((x) => -x),
   exp: unary(Math.exp),
+  expm1: unary(Math.expm1),
   log: unary(Math.log),
+  log1p: unary(Math.log1p),
+  logical_not: unary((x) => Number(x === 0)),
+  neg: unary((x) => -x),
+  reciprocal: unary((x) => 1 / x),
+  relu: unary((x) => Math.max(x, 0)),
+  rsqrt: unary((x) => 1 / Math.sqrt(x)),
+  sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
+  silu: unary((x) => x / (1 + Math.exp(-x))),
   sqrt: unary(Math.sqrt),
   square: unary((x) => x * x),
-
+  tanh: unary(Math.tanh),
+  erf: unary((x) => {
+    const t = 1 / (1 + 0.3275911 * Math.abs(x)); // 7.1.26 of Abramowitz and Stegun
+    const factors = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0];
+    const polynomial = factors.reduce((value, factor) => value * t + factor, 0);
+    return Math.sign(x) * (1 - polynomial * Math.exp(-x * x));
+  }),
   add: binary((x, y, alpha = 1) => x + alpha * y),
   sub: binary((x, y, alpha = 1) => x - alpha * y),
   mul: binary((x, y) => x * y),
-  div: binary((x, y) => x / y),
+  div: binary((x, y, mode) => (mode ? Math[mode](x / y) : x / y)),
   pow: binary((x, y) => x ** y),
-  maximum: binary(Math.max),
-  minimum: binary(Math.min),
-
-  mean: reduction((row) => sum(row) / row.length),
-  sum: reduction(sum),
-  amax: reduction(largest),
-  amin: reduction(smallest),
-
-  softmax: rowwise((row) => {
-    const powers = exponentials(row);
-    return powers.map((power, _, all) => power / sum(all));
-  }),
-
-  view: ({ data }, shape) => {
-    const known = product(shape.filter((length) => length >= 0));
-    return tensor(
-      shape.map((length) => (length < 0 ? data.length / known : length)),
-      data,
-    );
+  maximum: binary((x, y) => Math.max(x, y)),
+  minimum: binary((x, y) => Math.min(x, y)),
+  clamp: (x, min, max) => torch.minimum(torch.maximum(x, min ?? -Infinity), max ?? Infinity),
+  eq: binary((x, y) => Number(x === y)),
+  gt: binary((x, y) => Number(x > y)),
+  ge: binary((x, y) => Number(x >= y)),
+  lt: binary((x, y) => Number(x < y)),
+  le: binary((x, y) => Number(x <= y)),
+  where: (condition, input, other) => {
+    const [c, x, y] = broadcast(condition, input, other);
+    return { shape: c.shape, data: c.data.map((isTrue, i) => (isTrue ? x : y).data[i]) };
   },
-  unsqueeze: (x, dim) => {
-    const axis = dim < 0 ? dim + x.shape.length + 1 : dim;
-    return tensor([...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)], x.data);
+
+  amax: reduction((row) => row.reduce((x, y) => Math.max(x, y))),
+  amin: reduction((row) => row.reduce((x, y) => Math.min(x, y))),
+  any: reduction((row) => Number(row.some((x) => x !== 0))),
+  mean: reduction((row) => total(row) / row.length),
+  sum: reduction(total),
+  softmax: (x, dim) => torch.exp(torch.log_softmax(x, dim)),
+  log_softmax: (x, dim) => {
+    const below = torch.sub(x, torch.amax(x, dim, true)); // whose exponential is finite
+    return torch.sub(below, torch.log(torch.sum(torch.exp(below), dim, true)));
   },
-  squeeze: (x, dim) => {
-    const axes = [dim ?? range(0, x.shape.length)].flat().map((each) => axisOf(x, each));
-    return tensor(
-      x.shape.filter((length, axis) => length !== 1 || !axes.includes(axis)),
-      x.data,
-    );
-  },
+
+  view: ({ data }, shape) => ({ shape, data }),
   permute: (x, dims) => {
-    const axes = dims.map((dim) => axisOf(x, dim));
-    const strides = stridesOf(x.shape);
-    return copy(
-      x,
-      axes.map((axis) => x.shape[axis]),
-      axes.map((axis) => strides[axis]),
-    );
-  },
-  transpose: (x, first, second) => {
-    const dims = range(0, x.shape.length);
-    const [i, j] = [axisOf(x, first), axisOf(x, second)];
-    [dims[i], dims[j]] = [dims[j], dims[i]];
-    return operations.permute(x, dims);
+    const moved = (lengths) => dims.map((dim) => lengths.at(dim));
+    return copy(x, moved(x.shape), moved(stridesOf(x.shape)));
   },
   expand: (x, shape) => {
-    if (isSame(x.shape, shape)) return x;
-    const added = shape.length - x.shape.length;
-    const strides = stridesOf(x.shape);
-    const lengths = shape.map((length, i) => (length < 0 ? x.shape[i - added] : length));
-    return copy(
-      x,
-      lengths,
-      shape.map((_, i) => (x.shape[i - added] > 1 ? strides[i - added] : 0)),
-    );
+    if (product(shape) === x.data.length) return torch.view(x, shape);
+    const own = [...shape.slice(x.shape.length).fill(1), ...x.shape];
+    const strides = stridesOf(own).map((stride, axis) => (own[axis] > 1 ? stride : 0));
+    return copy(x, shape, strides);
   },
   slice: (x, dim, start, end, step) => {
-    const length = x.shape[axisOf(x, dim)];
-    const place = (index) => Math.min(Math.max(index < 0 ? index + length : index, 0), length);
-    return take(x, dim, range(place(start ?? 0), place(end ?? length), step));
-  },
-  select: (x, dim, index) => {
-    const axis = axisOf(x, dim);
-    return operations.squeeze(take(x, axis, [index < 0 ? index + x.shape[axis] : index]), axis);
+    const indices = range(0, x.shape.at(dim)).slice(start ?? 0, end ?? undefined);
+    const kept = indices.filter((_, i) => i % step === 0);
+    return take(x, dim, kept);
   },
   cat: (tensors, dim) => {
-    const all = tensors.filter(({ data }) => data.length);
-    const axis = axisOf(all[0], dim);
-    const outer = product(all[0].shape.slice(0, axis));
-    const shape = [...all[0].shape];
-    shape[axis] = sum(all.map((each) => each.shape[axis]));
-    const result = tensor(shape);
-    let to = 0;
-    for (let o = 0; o < outer; o++) {
-      for (const { data } of all) {
-        const part = data.length / outer;
-        result.data.set(data.subarray(o * part, (o + 1) * part), to);
-        to += part;
+    const shape = [...tensors[0].shape];
+    shape.splice(dim, 1, total(tensors.map((each) => each.shape.at(dim))));
+    const [result, rows] = [full(shape, 0), product(shape.slice(0, dim))];
+    for (let row = 0, to = 0; row < rows; row++) {
+      for (const { data } of tensors) {
+        const length = data.length / rows;
+        result.data.set(data.subarray(row * length, (row + 1) * length), to);
+        to += length;
       }
     }
     return result;
   },
-  pad: (x, sides, mode, value) => {
-    const source = (index, length) => {
-      if (mode === "replicate") return Math.min(Math.max(index, 0), length - 1);
-      if (mode === "circular") return (index + length) % length;
-      if (mode === "reflect") return length - 1 - Math.abs(length - 1 - Math.abs(index));
-      return index;
-    };
-    return range(0, sides.length / 2).reduce((padded, i) => {
-      const axis = x.shape.length - 1 - i;
-      const indices = range(-sides[2 * i], x.shape[axis] + sides[2 * i + 1]);
-      return take(
-        padded,
-        axis,
-        indices.map((n) => source(n, x.shape[axis])),
-        value ?? 0,
-      );
-    }, x);
-  },
+  constant_pad_nd: (x, sides, value) =>
+    range(0, sides.length / 2).reduce((padded, i) => {
+      const indices = range(-sides[2 * i], x.shape.at(-1 - i) + sides[2 * i + 1]);
+      return take(padded, -1 - i, indices, value);
+    }, x),
 
-  linear: (x, weight, bias) => {
-    const [outputs, inputs] = weight.shape;
-    const result = tensor([...x.shape.slice(0, -1), outputs]);
-    for (let to = 0; to < result.data.length; to++) {
-      const row = Math.floor(to / outputs) * inputs;
-      const output = to % outputs;
-      let total = bias ? bias.data[output] : 0;
-      for (let i = 0; i < inputs; i++) total += x.data[row + i] * weight.data[output * inputs + i];
-      result.data[to] = total;
-    }
-    return result;
-  },
+  linear: (x, weight, bias) => torch.add(torch.matmul(x, torch.permute(weight, [1, 0])), bias ?? 0),
   matmul: (x, y) => {
-    if (x.shape.length === 1) {
-      return operations.squeeze(operations.matmul(operations.unsqueeze(x, 0), y), -2);
-    }
-    if (y.shape.length === 1) {
-      return operations.squeeze(operations.matmul(x, operations.unsqueeze(y, 1)), -1);
-    }
-    const batches = [x, y].map(({ shape }) => tensor(shape.slice(0, -2)));
+    const [rows, inner] = [x.shape.at(-2) ?? 1, x.shape.at(-1)];
+    const columns = y.shape.length > 1 ? y.shape.at(-1) : 1;
+    const batches = [x, y].map(({ shape }) => full(shape.slice(0, -2), 0));
     const [{ shape: batch }] = broadcast(...batches);
-    const left = operations.expand(x, [...batch, ...x.shape.slice(-2)]).data;
-    const right = operations.expand(y, [...batch, ...y.shape.slice(-2)]).data;
-    const [rows, inner] = x.shape.slice(-2);
-    const columns = y.shape.at(-1);
-    const result = tensor([...batch, rows, columns]);
-    for (let to = 0; to < result.data.length; to++) {
-      const column = to % columns;
-      const row = Math.floor(to / columns);
-      const matrix = Math.floor(row / rows) * inner * columns;
-      let total = 0;
+    const left = torch.expand(x, [...batch, rows, inner]).data;
+    const right = torch.expand(y, [...batch, inner, columns]).data;
+    const result = full([...batch, ...x.shape.slice(-2, -1), ...y.shape.slice(1).slice(-1)], 0);
+    for (let row = 0; row < product(batch) * rows; row++) {
+      const sums = result.data.subarray(row * columns, (row + 1) * columns);
       for (let i = 0; i < inner; i++) {
-        total += left[row * inner + i] * right[matrix + i * columns + column];
-      }
-      result.data[to] = total;
-    }
-    return result;
-  },
-  conv2d: (x, weight, bias, stride, padding, dilation, groups) => {
-    const [outputs, inputs, ...kernel] = weight.shape;
-    const [rows, columns] = windows2d(x, kernel, stride, padding, dilation);
-    const sides = [columns.before, columns.after, rows.before, rows.after];
-    const padded = operations.pad(x, sides, "constant", 0);
-    const [height, width] = padded.shape.slice(-2);
-    const result = tensor([...x.shape.slice(0, -3), outputs, rows.count, columns.count]);
-    const size = rows.count * columns.count;
-    const step = pair(stride)[1];
-    for (let map = 0; map < result.data.length / size; map++) {
-      const [image, output] = [Math.floor(map / outputs), map % outputs];
-      const group = Math.floor((output * groups) / outputs);
-      const sums = result.data.subarray(map * size, (map + 1) * size);
-      sums.fill(bias ? bias.data[output] : 0);
-      let place = output * inputs * kernel[0] * kernel[1];
-      for (let input = 0; input < inputs; input++) {
-        const start = ((image * groups + group) * inputs + input) * height * width;
-        for (let i = 0; i < kernel[0]; i++) {
-          for (let j = 0; j < kernel[1]; j++) {
-            const value = weight.data[place++];
-            const corner = start + i * pair(dilation)[0] * width + j * pair(dilation)[1];
-            let to = 0;
-            for (let y = 0; y < rows.count; y++) {
-              const row = corner + y * pair(stride)[0] * width;
-              for (let x = 0; x < columns.count; x++) {
-                sums[to++] += value * padded.data[row + x * step];
-              }
-            }
-          }
-        }
+        const factor = left[row * inner + i];
+        const from = (Math.floor(row / rows) * inner + i) * columns;
+        for (let j = 0; j < columns; j++) sums[j] += factor * right[from + j];
       }
     }
     return result;
   },
-  batch_norm: (x, mean, variance, weight, bias, training, momentum, epsilon) => {
-    const size = product(x.shape.slice(2));
-    const normalise = (value, i) => {
-      const channel = Math.floor(i / size) % x.shape[1];
-      const deviation = Math.sqrt(variance.data[channel] + epsilon);
-      const scale = weight ? weight.data[channel] : 1;
-      return ((value - mean.data[channel]) / deviation) * scale + (bias ? bias.data[channel] : 0);
-    };
-    return tensor(x.shape, x.data.map(normalise));
+  conv1d: convolution,
+  conv2d: convolution,
+  max_pool2d: (x, kernel, stride, padding, dilation, ceil) => {
+    const places = placeWindows(x, kernel, stride, padding, dilation, ceil);
+    return torch.amax(cutWindows(x, places, -Infinity), [-4, -3]);
   },
-  max_pool2d: (x, kernel, stride, padding, dilation, ceil) =>
-    pool(x, kernel, stride, padding, dilation, ceil, -Infinity, Math.max),
   avg_pool2d: (x, kernel, stride, padding, ceil, countPadding, divisor) => {
-    const sums = pool(x, kernel, stride, padding, 1, ceil, 0, (total, value) => total + value);
-    if (divisor) return operations.div(sums, divisor);
-    const counts = [0, 1].map((i) => {
-      const length = x.shape.at(i - 2);
-      const [size, border] = [pair(kernel)[i], pair(padding)[i]];
-      const step = pair(stride)[i] ?? size;
-      const margin = countPadding ? border : 0;
-      return range(0, sums.shape.at(i - 2)).map((n) => {
-        const start = n * step - border;
-        return Math.min(start + size, length + margin) - Math.max(start, -margin);
-      });
-    });
-    const areas = counts[0].flatMap((height) => counts[1].map((width) => height * width));
-    return operations.div(sums, tensor(sums.shape.slice(-2), areas));
+    const places = placeWindows(x, kernel, stride, padding, [1, 1], ceil);
+    const sums = torch.sum(cutWindows(x, places), [-4, -3]);
+    // A window's size, without what lies beyond the padding, and without that if it doesn't count
+    const sides = [padding[1], padding[1], padding[0], padding[0]];
+    const ones = torch.constant_pad_nd(full(x.shape, 1), sides, Number(countPadding));
+    const beyond = places.map((each) => ({ ...each, before: 0, after: each.size }));
+    return torch.div(sums, divisor ?? torch.sum(cutWindows(ones, beyond), [-4, -3]));
+  },
+  adaptive_avg_pool2d: (x, counts) =>
+    counts.reduce((pooled, count, i) => {
+      const [dim, edge] = [i - 2, (n) => (n * x.shape.at(i - 2)) / count];
+      const part = (n) => torch.slice(pooled, dim, Math.floor(edge(n)), Math.ceil(edge(n + 1)), 1);
+      const means = range(0, count).map((n) => torch.mean(part(n), dim, true));
+      return torch.cat(means, dim);
+    }, x),
+  batch_norm: (x, mean, variance, weight, bias, training, momentum, epsilon) => {
+    const shape = [x.shape[1], ...x.shape.slice(2).fill(1)];
+    const perChannel = (each, none) => (each ? torch.view(each, shape) : none);
+    const deviation = torch.sqrt(torch.add(perChannel(variance), epsilon));
+    const standard = torch.div(torch.sub(x, perChannel(mean)), deviation);
+    return torch.add(torch.mul(standard, perChannel(weight, 1)), perChannel(bias, 0));
   },
 };
 
-/** Decode a number of half precision. */
+/** Decode a number of half precision from its 16 bits. */
 function half(bits) {
   const [exponent, fraction] = [(bits >> 10) & 31, (bits & 1023) / 1024];
   const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
   return bits & 0x8000 ? -size : size;
 }
 
-/** Make a network of what page.py's describe returned; run(image) takes 784 pixels from 0 to 1. */
+/** Make a network of what page.py describes: run(pixels) returns each node's tensor. */
 function loadNetwork(description) {
-  const bytes = new DataView(
-    Uint8Array.from(atob(description.weights), (letter) => letter.charCodeAt(0)).buffer,
-  );
+  const letters = atob(description.weights);
+  const bytes = new DataView(Uint8Array.from(letters, (letter) => letter.charCodeAt(0)).buffer);
   const constants = description.constants.map(({ shape, offset, bits }) => {
-    const read = {
-      16: (i) => half(bytes.getUint16(offset + 2 * i, true)),
-      32: (i) => bytes.getFloat32(offset + 4 * i, true),
-    }[bits];
-    return tensor(
-      shape,
-      Float32Array.from({ length: product(shape) }, (_, i) => read(i)),
-    );
+    const halves = (_, i) => half(bytes.getUint16(offset + 2 * i, true));
+    const read = bits === 16 ? halves : (_, i) => bytes.getFloat32(offset + 4 * i, true);
+    return { shape, data: full(shape, 0).data.map(read) };
   });
-  const run = (image) => {
+  const run = (pixels) => {
     const values = [];
-    const resolve = (argument) => {
-      if (Array.isArray(argument)) return argument.map(resolve);
-      if (typeof argument?.node === "number") return values[argument.node];
-      return typeof argument?.constant === "number" ? constants[argument.constant] : argument;
+    const find = (argument) => {
+      if (Array.isArray(argument)) return argument.map(find);
+      return values[argument?.node] ?? constants[argument?.constant] ?? argument;
     };
     for (const { op, args, shape } of description.nodes) {
-      const isInput = op === "input";
-      values.push(isInput ? tensor(shape, image) : operations[op](...args.map(resolve)));
+      values.push(op === "input" ? tensor(shape, pixels) : torch[op](...args.map(find)));
     }
     return values;
   };

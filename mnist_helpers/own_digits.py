@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, util
+from skimage import filters, measure, transform, util
 from torch import nn
 
-from .detector import is_digit
+from .detector import digit_odds
 from .evaluation import predict_proba
-from .pictures import PictureError, normalise, open_picture, remove_paper
+from .pictures import PictureError, find_sheet, normalise, open_picture, remove_paper
 
 MOST_MARKS = 1000  # on one picture; where more is found, it is a pattern or noise
 
@@ -68,8 +68,14 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
     images = torch.stack(images)
     rows = predict_proba(model, images)
-    digits = np.where(is_digit(images), rows.argmax(dim=1), None).tolist()
-    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
+    odds = digit_odds(images).numpy()
+    if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
+        odds[:] = -1
+    inks = np.bincount(labels.ravel())[1:]
+    least = inks[odds > 0].item() / 2 if (odds > 0).sum() == 1 else 0  # beside it, less is noise
+    digits = np.where(odds > 0, rows.argmax(dim=1), None).tolist()
+    found = zip(digits, rows, boxes, images, strict=True)
+    return [Prediction(*each) for each, ink in zip(found, inks, strict=True) if ink >= least]
 
 
 def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
@@ -80,9 +86,23 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
     many marks.
     """
-    colours, scale = open_picture(picture)
-    ink, mask = threshold(remove_paper(colours))
-    parts, boxes, areas = _parts(_without_edges(_without_lines(mask)))
+    colours, (width, height) = open_picture(picture)
+    sheet, paper = find_sheet(colours)
+    contrast = remove_paper(paper, is_within_paper=not sheet.all())
+    ink, mask = threshold(contrast)
+    if mask.any() and mask.size < 5_000 and not _without_edges(mask).any():
+        # A scan's edge is darker than a pencil.
+        contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
+        fainter, rest = threshold(contrast)
+        ink, mask = (fainter, rest) if rest.any() else (ink, mask)
+    mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
+    if not sheet.all():
+        parts = measure.label(mask)
+        mask &= ~np.isin(parts, parts[~sheet])
+        if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
+            ink, mask = threshold(remove_paper(colours))
+    within = _without_edges(mask)
+    parts, boxes, areas = _parts(within if within.any() else mask)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -99,6 +119,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
         boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
+        usual = np.array([usual[joined == i].max() for i in range(count)])
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
     least = 0.6 * _usual(boxes, np.bincount(owners, areas))
     order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
@@ -106,7 +127,8 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     number_of[order] = np.arange(1, len(order) + 1)
     labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
     labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
-    return ink, labels, [Box(*np.round(boxes[i] / scale).astype(int).tolist()) for i in order]
+    scale = np.array([width, height, width, height]) / (ink.shape[::-1] * 2)
+    return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
 
 def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +160,8 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
-    """Remove what runs along the picture's border, such as the table's edge or a cell's frame,
-    unless there is nothing else. Where the ink reaches all four borders, the picture may be cut
+    """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
+    Where the ink reaches all four borders, the picture may be cut
     tight to it: then only what runs along most of the border."""
     parts, boxes, _ = _parts(mask)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
@@ -148,7 +170,7 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
     sides = mask[: near[0]], mask[-near[0] :], mask[:, : near[1]], mask[:, -near[1] :]
     least = 1.3 if all(side.any() for side in sides) else 0.5
     is_edge = along > least * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    return mask if is_edge.all() else mask & ~np.append(False, is_edge)[parts]
+    return mask & ~np.append(False, is_edge)[parts]
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
@@ -163,12 +185,31 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         is_high = height > 5 * stroke  # else it may be the bar of a 5
         is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
         is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        if is_wide or is_frame:
+        is_rule = width > max(0.7 * mask.shape[1], 5 * height)
+        if is_wide or is_frame or is_rule:
             part = parts[top:bottom, left:right] == number
-            part = ndimage.binary_dilation(part, np.ones((round(stroke), 1)))  # for slant
-            line = ndimage.binary_opening(part, np.ones((1, round(0.6 * width))))
-            lines[top:bottom, left:right] |= line
+            lines[top:bottom, left:right] |= _find_lines(part, stroke)
     return mask & ~lines
+
+
+def _find_lines(part: np.ndarray, stroke: float) -> np.ndarray:
+    """Return what is part of long, nearly level lines, and of nothing that crosses them, [H, W]."""
+    runs, _ = ndimage.label(part, [[0, 1, 0]] * 3)  # up and down
+    heights = np.bincount(runs.ravel())[runs]
+    width = part.shape[1]
+    lines = transform.probabilistic_hough_line(
+        part & (heights <= 1.5 * stroke),
+        line_length=round(0.6 * width),
+        line_gap=round(0.1 * width),
+        theta=np.pi / 2 + np.linspace(-0.1, 0.1, 41),
+        rng=0,
+    )
+    found, (rows, columns) = np.zeros_like(part), np.indices(part.shape, sparse=True)
+    for (left, first), (right, last) in lines:
+        level = first + (columns - left) * (last - first) / (right - left)
+        is_near = part & (np.abs(rows - level) <= stroke)
+        found |= is_near & (heights <= 1.5 * np.median(heights[is_near]))
+    return found
 
 
 def _stroke(mask: np.ndarray) -> float:
@@ -181,14 +222,20 @@ def _sizes(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
 
 
-def _usual(boxes: np.ndarray, areas: np.ndarray) -> float:
-    """Return the size at which half of the ink is in larger marks, and half in smaller ones."""
-    sizes = _sizes(boxes)
+def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return for each mark [N] the size at which half of the ink in its line is in larger marks,
+    and half in smaller ones; of all marks, where fewer than three make a line."""
+    sizes, tops, bottoms = _sizes(boxes), boxes[:, 1], boxes[:, 3]
+    overlap = np.minimum.outer(bottoms, bottoms) - np.maximum.outer(tops, tops)
+    is_beside = overlap > 0.5 * np.minimum.outer(bottoms - tops, bottoms - tops)
+    is_beside &= np.maximum.outer(sizes, sizes) < 4 * np.minimum.outer(sizes, sizes)
+    is_beside |= is_beside.sum(axis=1, keepdims=True) < 3
     order = np.argsort(sizes)
-    return sizes[order[np.searchsorted(areas[order].cumsum(), areas.sum() / 2)]]
+    ink = (is_beside * areas)[:, order].cumsum(axis=1)
+    return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
+def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -196,22 +243,26 @@ def _belong(boxes: np.ndarray, stroke: float, usual: float) -> np.ndarray:
     apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
     distance = np.linalg.norm(np.maximum(apart, 0), axis=2)
     sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
-    smaller, larger = np.minimum.outer(sizes, sizes), np.maximum.outer(sizes, sizes)
+    larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    is_fragment = smaller < max(4 * stroke, 0.75 * usual)
+    is_small = sizes < np.maximum(4 * stroke, 0.75 * usual)
+    is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
+    is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
+    is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T
     return is_near & is_fragment & (is_above | (larger < 4 * stroke))
 
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     """Return the indices of the boxes line by line, each from left to right. A box goes on with
-    the line whose last box it overlaps most, up and down: lines may be slanted."""
+    the line whose last box, left of it, it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
         lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
         share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
-        if share.max(initial=0) > 0.3:
+        share[lasts[:, [0, 2]].mean(axis=1) > boxes[i, 0]] = 0  # it is above or below
+        if share.max(initial=0) > 0.05:
             lines[share.argmax()].append(i)
         else:
             lines.append([i])

@@ -1,5 +1,6 @@
 """Pictures of handwriting: opening what people bring, removing the paper, and MNIST's format."""
 
+import base64
 import io
 import itertools
 import os
@@ -7,15 +8,18 @@ import warnings
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
-from skimage import morphology
+from skimage import measure, morphology
 
+# Not all that Pillow knows: its EPS starts a program, its ICO unpacks before it is asked.
+FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO"]
 MAX_PIXELS = 64_000_000  # more is refused before it is unpacked
 LARGEST_SIDE = 1000  # larger pictures are shrunk: no stroke needs more pixels
 WINDOW = 0.4  # of the longer side: no stroke is thicker, and paper differs little over it
 WORKING_SIZE = 160  # pixels of a digit's longer side while its strokes are worked on
 BOX_SIZE = 20  # and in MNIST's format
+SQUARE = np.ones((3, 3), bool)
 THINNEST = 2.2  # width of a stroke in MNIST's pixels; half of MNIST's are thinner than 2.5
 
 
@@ -23,47 +27,54 @@ class PictureError(ValueError):
     """The picture cannot be read, or can be no picture of digits; the message says why."""
 
 
-def open_picture(picture: object) -> tuple[np.ndarray, float]:
-    """Return a picture as it is displayed, float32 [H, W, 3] in [0, 1], and by how much it was
-    shrunk so as to be at most 1,000 pixels wide and high.
+def open_picture(picture: object) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return a picture as it is displayed, float32 [H, W, 3] in [0, 1], shrunk so as to be at most
+    1,000 pixels wide and high, and its width and height before that.
 
-    `picture` is a path, an open file or its bytes, a PIL image, or an array or tensor [H, W],
-    [H, W, C] or [C, H, W] of 1, 3 or 4 channels and any range. What is transparent shows paper.
-    Raises PictureError.
+    `picture` is a path, an open file or its bytes, a data URL, a PIL image, a dict that has one as
+    its "composite" (Gradio's sketch), or an array or tensor [H, W], [H, W, C] or [C, H, W] of 1, 3
+    or 4 channels and any range. What is transparent shows paper. Raises PictureError.
     """
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        picture = io.BytesIO(picture)
+    if isinstance(picture, dict) and "composite" in picture:
+        picture = picture["composite"]
     try:
+        if isinstance(picture, str) and picture.startswith("data:"):
+            picture = base64.b64decode(picture.partition(",")[2])
+        if isinstance(picture, (bytes, bytearray, memoryview)):
+            picture = io.BytesIO(picture)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of much that it then reads all the same
             if isinstance(picture, Image.Image):
-                values, side = _unpack(picture, is_ours=False)
+                values, size = _unpack(picture, is_ours=False)
             elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
-                with Image.open(picture) as image:
-                    values, side = _unpack(image, is_ours=True)
+                with Image.open(picture, formats=FORMATS) as image:
+                    values, size = _unpack(image, is_ours=True)
             else:
                 values = np.asarray(picture)
                 if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
                     values = np.moveaxis(values, 0, 2)
-                side = max(values.shape[:2], default=0)
+                size = values.shape[1::-1]
     except PictureError:
         raise
     except UnidentifiedImageError:
         raise PictureError(
-            "This is no picture that can be read here: save it as JPEG or PNG, also if it is in a "
-            "phone's HEIC."
+            f"This is no picture that can be read here ({', '.join(FORMATS)}): save it as JPEG or "
+            "PNG, also if it is in a phone's HEIC."
         ) from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         raise PictureError(f"This cannot be read as a picture: {error}") from error
-    colours = _in_colour(values)
-    return colours, max(colours.shape[:2]) / side
+    return _in_colour(values), size
 
 
-def _unpack(image: Image.Image, *, is_ours: bool) -> tuple[np.ndarray, int]:
-    """Return the first frame's values, upright and shrunk, and its longer side before that."""
+def _unpack(image: Image.Image, *, is_ours: bool) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the first frame's values, upright and shrunk, and its width and height before that."""
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"The picture has more than {MAX_PIXELS:,} pixels; please shrink it.")
-    side = max(image.size)
+    if image.format == "TIFF" and image.n_frames > 1:  # the first may be blank
+        raise PictureError(f"The file has {image.n_frames} pages; please save each as a picture.")
+    size = image.size
+    if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lying on its side
+        size = size[::-1]
     if is_ours:
         image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
     image = ImageOps.exif_transpose(image)  # a copy
@@ -71,8 +82,9 @@ def _unpack(image: Image.Image, *, is_ours: bool) -> tuple[np.ndarray, int]:
         image = image.convert("I").convert("F")
     elif image.has_transparency_data or image.mode not in {"L", "RGB", "F"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))  # if it is larger
-    return np.asarray(image), side
+    # No sharper filter: see _shrink.
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(image), size
 
 
 def _in_colour(values: np.ndarray) -> np.ndarray:
@@ -89,7 +101,8 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
         low, high = float(values.min()), float(values.max())
         if not np.isfinite(high - low):
             raise PictureError("The picture holds values that are infinite or not a number.")
-        values = (values - low) / (high - low or 1)
+        span = high - low or 1
+        values = values / span - low / span  # not in one: floats of 3e38 would overflow
     values = np.clip(_shrink(values, LARGEST_SIDE) / (255 if is_byte else 1), 0, 1)
     if values.shape[2] == 4:  # behind what is transparent lies paper on which the rest can be seen
         values, alpha = values[:, :, :3], values[:, :, 3:]
@@ -98,20 +111,53 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
     return np.broadcast_to(values, (*values.shape[:2], 3))
 
 
-def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(
+    values: np.ndarray, height: int, width: int, filter: int = Image.Resampling.LANCZOS
+) -> np.ndarray:
     """Resample [H, W], with anti-aliasing."""
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return np.asarray(image.resize((width, height), filter))
 
 
 def _shrink(values: np.ndarray, side: int) -> np.ndarray:
-    """Return [H, W, C] so that it is at most so many pixels wide and high."""
+    """Return [H, W, C] so that it is at most so many pixels wide and high.
+
+    No sharper filter: beside a stroke it makes paper brighter than any paper is."""
     scale = min(side / max(values.shape[:2]), 1)
     size = [max(1, round(scale * length)) for length in values.shape[:2]]
-    return np.stack([resize(channel, *size) for channel in np.moveaxis(values, 2, 0)], axis=2)
+    channels = np.moveaxis(values, 2, 0)
+    return np.stack([resize(each, *size, Image.Resampling.BILINEAR) for each in channels], axis=2)
 
 
-def remove_paper(colours: np.ndarray) -> np.ndarray:
+def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the sheet of paper is, bool [H, W], and the picture [H, W, 3] with nothing but
+    paper around it. Where nothing is sure to be a sheet, it is all of the picture.
+
+    A sheet is the largest region without sharp edges, when its strokes are left out; it is convex.
+    """
+    whole = np.ones(colours.shape[:2], bool)
+    if max(whole.shape) < 100:
+        return whole, colours
+    plain = ndimage.median_filter(_shrink(colours, 128), (9, 9, 1), mode="nearest")  # no strokes
+    slopes = [ndimage.gaussian_gradient_magnitude(each, 1) for each in np.log(plain.T + 0.05)]
+    is_even = ndimage.binary_erosion(np.max(slopes, axis=0).T < 0.03, SQUARE, border_value=1)
+    regions = measure.label(is_even, connectivity=1)
+    areas = np.bincount(regions.ravel(), minlength=2)
+    is_paper = ndimage.binary_dilation(regions == 1 + areas[1:].argmax(), SQUARE)
+    sheet = morphology.convex_hull_image(is_paper)
+    covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
+        return whole, colours
+    nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
+    around = plain[tuple(nearest)]
+    around = np.stack([resize(each, *whole.shape) for each in np.moveaxis(around, 2, 0)], axis=2)
+    # One pixel less: a strip of desk along the border may be too thin to be seen here.
+    sheet = ndimage.binary_erosion(sheet, SQUARE)
+    sheet = resize(sheet, *whole.shape, Image.Resampling.BILINEAR) > 0.5
+    return sheet, np.where(sheet[:, :, None], colours, np.clip(around, 0, 1))
+
+
+def remove_paper(colours: np.ndarray, *, is_within_paper: bool = False) -> np.ndarray:
     """Return the ink's contrast against the paper around it, [H, W], of a picture [H, W, 3].
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
@@ -130,17 +176,18 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
     sign, is_shaded = min(ways, key=lambda way: _covered(way[0] * small, way[1]))
     grey = sign * (colours @ weights)
     grey = ndimage.gaussian_filter(grey, max(colours.shape[:2]) / 1000, mode="nearest")
-    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
+    mode = "nearest" if is_within_paper else "constant"
+    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded, mode)
     return resize(paper, *grey.shape) - grey
 
 
-def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
+def _find_paper(grey: np.ndarray, is_shaded: bool, mode: str = "constant") -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
     light = _find_light(grey) if is_shaded else 0
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
-    # Beyond the border everything is light, so that a stroke along the border vanishes, too.
+    # Beyond the border all is light (mode "constant"): a stroke along the border vanishes, too.
     rest = grey - light
-    paper = ndimage.grey_closing(rest, 2 * window + 1, mode="constant", cval=rest.max())
+    paper = ndimage.grey_closing(rest, 2 * window + 1, mode=mode, cval=rest.max())
     return light + ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -30,8 +31,10 @@ class Figure(matplotlib.figure.Figure):
         super().__init__(figsize=(WIDTH, height), dpi=140, layout="constrained")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
-        png = io.BytesIO()
-        self.savefig(png, format="png")
+        drawn, png = io.BytesIO(), io.BytesIO()
+        self.savefig(drawn, format="png")
+        # 128 colours, which nobody sees, make a third of the bytes: notebooks keep each twice.
+        Image.open(drawn).convert("RGB").quantize(128).save(png, "png", optimize=True)
         text, image = html.escape(self.alt), base64.b64encode(png.getvalue()).decode()
         # Notebooks show cells' metadata to no screen reader, so the text stands in the output.
         return {
@@ -49,7 +52,7 @@ def signed(values: np.ndarray) -> dict[str, object]:
 
 def describe(figure: Figure, title: str, alt: str) -> Figure:
     """Give the figure its title, and its alternative text after it; return it."""
-    figure.suptitle(textwrap.fill(title, 46), fontsize=11)
+    figure.suptitle(textwrap.fill(title, 50), fontsize=11)
     figure.alt = f"{title}. {alt}"
     return figure
 
@@ -104,9 +107,8 @@ def descent(curve: Sequence[tuple], steps: Sequence[tuple], title: str) -> Figur
     axis = figure.subplots()
     axis.plot(*zip(*curve, strict=True), color=GREY)
     axis.plot(*zip(*steps, strict=True), color=ORANGE, marker="o", linewidth=1)
-    for number, step in enumerate(steps[:3]):
-        style = {"textcoords": "offset points", "xytext": (4, 6), "color": ORANGE}
-        axis.annotate("start" if number == 0 else f"step {number}", step, **style)
+    style = {"textcoords": "offset points", "xytext": (6, 6), "color": ORANGE}
+    axis.annotate("start", steps[0], **style)
     axis.set(xlabel="the weight", ylabel="loss (nats)")
     tidy(axis)
     listed = "; ".join(f"weight {weight:.2f}, loss {loss:.3f}" for weight, loss in steps)
@@ -118,7 +120,7 @@ def convolution_step(image: torch.Tensor, kernel: torch.Tensor, row: int, column
     there, the kernel [K, K], their products, and the sum of these."""
     size = len(kernel)
     patch = image[row : row + size, column : column + size]
-    products = patch * kernel
+    products = patch * kernel + 0.0  # which makes 0 of -0
     figure = Figure(4.4)
     axes = figure.subplots(2, 2)
     _image(axes[0, 0], image, "image", **INK)
@@ -153,21 +155,23 @@ def network(layers: nn.Sequential, image: torch.Tensor) -> Figure:
     for layer in layers:
         image = layer.eval()(image)
         count = sum(parameter.numel() for parameter in layer.parameters())
-        shown.append((str(layer).split("\n")[0], image.float().cpu(), count))
-    figure = Figure(0.5 + 0.62 * len(shown))
-    for axes, (name, values, count) in zip(
-        figure.subplots(len(shown), 5, width_ratios=[1] * 4 + [6]), shown, strict=True
-    ):
-        maps = values[0] if values.ndim == 4 else values.reshape(1, 1, -1)
-        for axis, each in zip(axes, maps[:4], strict=False):
-            _image(axis, each, **(INK if name == "image" else signed(maps)))
-        for axis in axes:
-            axis.axis("off")
+        shown.append((type(layer).__name__, image.float().cpu(), count))
+    figure = Figure(0.5 + 0.55 * len(shown))
+    grid = figure.add_gridspec(len(shown), 5, width_ratios=[1, 1, 1, 1, 4])
+    for row, (name, values, count) in enumerate(shown):
+        style = INK if name == "image" else signed(values)
+        if values.ndim == 4:
+            for column, each in enumerate(values[0, :4]):
+                _image(figure.add_subplot(grid[row, column]), each, **style)
+        else:  # a row of cells
+            _image(figure.add_subplot(grid[row, :4]), values, aspect="auto", **style)
         shape = " x ".join(map(str, values.shape[1:]))
-        text = f"{textwrap.shorten(name, 32)}\n{shape}" + (f", {count:,} weights" * (count > 0))
-        axes[-1].text(0, 0.5, text, va="center", transform=axes[-1].transAxes)
+        text = f"{name}\n{shape}" + f", {count:,} weights" * (count > 0)
+        axis = figure.add_subplot(grid[row, 4])
+        axis.axis("off")
+        axis.text(0, 0.5, text, va="center", transform=axis.transAxes)
     listed = "; ".join(f"{name} {list(values.shape[1:])}" for name, values, _ in shown)
-    return describe(figure, "The layers, the first four maps of each, and shapes", listed)
+    return describe(figure, "The layers, at most four maps of each, and the shapes", listed)
 
 
 def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Figure:
@@ -287,6 +291,7 @@ def covered(image: torch.Tensor, changes: torch.Tensor, title: str) -> Figure:
     left, right = figure.subplots(1, 2)
     _image(left, image, "image", **INK)
     _image(right, changes, "change when covered here", **signed(changes))
+    right.contour(np.asarray(image), levels=[100], colors=GREY, linewidths=0.7)
     return describe(figure, title, "An image, and a map of red and blue places.")
 
 

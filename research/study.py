@@ -24,8 +24,8 @@ def read(path: Path = RESULTS / "study.csv", recipes: dict | None = None) -> pd.
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Return seeds, mean accuracies in percent with Student's 95 % interval over the seeds, on
-    white and on grey paper, mean loss and median seconds, by the number of training images and
-    recipe."""
+    white and on grey paper, mean loss, the seeds' lowest and highest test accuracy and median
+    seconds, by the number of training images and recipe."""
     recipes = rows.groupby("recipe")
     table = pd.DataFrame({"seeds": recipes.size()})
     for split in ("validation", "test"):
@@ -37,6 +37,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         table[f"{split}_loss"] = recipes[f"{split}_loss"].mean().round(4)
         for grey in GREYS:
             table[f"{split}_grey_{grey}"] = recipes[f"{split}_grey_{grey}"].mean().round(2)
+    table["test_lowest"] = recipes["test_accuracy"].min()
+    table["test_highest"] = recipes["test_accuracy"].max()
     table["seconds"] = recipes["seconds"].median().round()
     table = table.reindex([name for name in RECIPES if name in table.index])
     table.insert(0, "on_ladder", table.index.isin([*LADDER, *ON_FEW]))

@@ -1,8 +1,8 @@
-"""The canvas' Python side: strokes in, answers out. tests/browser/ draws on it in a browser."""
+"""The canvas' Python side: what the browser sends, kept. tests/browser/ draws in a browser."""
 
 import base64
 import json
-import threading
+import sys
 
 import numpy as np
 import pytest
@@ -10,31 +10,31 @@ import torch
 from torch import nn
 
 import mnist_helpers as mnist
-from mnist_helpers.canvas import PEN, answer, draw
+from mnist_helpers import canvas as canvas_module
+from mnist_helpers.canvas import PEN, draw
 
 LEFT = [[60, 80], [60, 200]]
-RIGHT = [[220, 80], [220, 200]]
 
 
-class InkCounter(nn.Module):
-    """Stands in for a network: is sure that the digit is a hundredth of the count of ink pixels."""
-
-    def forward(self, images):
-        ink = (images > 0.5).sum((1, 2, 3)) // 100
-        return 30.0 * nn.functional.one_hot(ink.clamp(max=9), 10).float()
+def drawing(shade: int) -> dict:
+    """Return what canvas.js sends of a drawing; its image is of one shade, but for its corner."""
+    image = bytes([7] + [shade] * 783)
+    return {"strokes": [LEFT], "image": base64.b64encode(image).decode()}
 
 
-def message(*strokes, number: int = 1) -> str:
-    return json.dumps({"number": number, "strokes": strokes})
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-def ask(text: str, model: nn.Module | None = None) -> dict:
-    return json.loads(answer(model or InkCounter(), text))
+@pytest.fixture(autouse=True)
+def kept(monkeypatch):
+    """Another test's digits are another reader's."""
+    monkeypatch.setattr(canvas_module, "KEPT", {})
 
 
 @pytest.fixture
 def canvas():
-    return mnist.DrawingCanvas(InkCounter())
+    return mnist.DrawingCanvas(linear())
 
 
 def test_a_stroke_is_as_wide_as_the_pen_and_lies_where_it_was_drawn():
@@ -55,84 +55,88 @@ def test_a_point_that_is_repeated_changes_nothing():
     assert (np.asarray(draw([repeated])) == np.asarray(draw([[[50, 60], [90, 60]]]))).all()
 
 
-def test_the_answer_is_that_of_predict_digits():
-    (prediction,) = mnist.predict_digits(InkCounter(), draw([LEFT]))
-    (told,) = ask(message(LEFT))["predictions"]
-    assert told["digit"] == prediction.digit
-    assert told["probabilities"] == pytest.approx(np.asarray(prediction.probabilities), abs=1e-4)
-    image = np.frombuffer(base64.b64decode(told["image"]), dtype=np.uint8).reshape(28, 28)
-    assert (image == np.asarray(prediction.image)).all()
+def test_the_image_is_what_the_browser_sent_last(canvas):
+    assert canvas.image.dtype == torch.uint8 and torch.equal(canvas.image, torch.zeros(28, 28))
+    canvas.set_state({"drawing": drawing(40)})
+    assert canvas.image.shape == (28, 28)
+    assert canvas.image[0, 0] == 7 and (canvas.image.flatten()[1:] == 40).all()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[",
-        "[" * 100_000,
-        '{"number": 1}',
-        '{"number": 1, "strokes": [[[1, 2, 3]]]}',
-        '{"number": 1, "strokes": [[["a", "b"]]]}',
-        '{"number": 1, "strokes": [[[NaN, 2]]]}',
-        '{"number": 1, "strokes": [[[1e300, 2]]]}',
-    ],
-    ids=range(7),
-)
-def test_what_is_no_drawing_is_answered_by_an_error(text):
-    assert set(ask(text)) == {"number", "error"}
+def test_the_digits_are_those_that_were_kept_and_the_gallerys_for_the_rest(canvas):
+    canvas.set_state({"kept": {"3": drawing(30)}})
+    canvas.set_state({"kept": {"3": drawing(31), "8": drawing(80)}})
+    images, labels = canvas.digits.tensors
+    assert images.shape == (10, 1, 28, 28) and images.dtype == torch.uint8
+    assert labels.tolist() == list(range(10))
+    assert images[[3, 8], 0, 5, 5].tolist() == [31, 80]
+    for label, _, picture in mnist.gallery():
+        if label not in (3, 8):
+            assert torch.equal(images[label, 0], mnist.to_mnist(picture))
 
 
-def test_the_reader_is_told_why_a_network_failed():
-    told = ask(message(LEFT), nn.Linear(5, 10))
-    assert told["number"] == 1 and "mat1 and mat2" in told["error"]
+def test_a_cell_that_is_run_again_still_has_the_digits_and_so_has_another_canvas(canvas):
+    other = mnist.DrawingCanvas(linear())
+    canvas.set_state({"kept": {"3": drawing(30)}})
+    other.set_state({"kept": other.kept | {"4": drawing(40)}})
+    for each in (canvas, other, mnist.DrawingCanvas(linear())):
+        assert each.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [30, 40]
+        assert set(each.kept) == {"3", "4"}  # which the browser shows
 
 
-def test_the_answer_is_of_evaluation_mode_while_the_network_itself_stays_in_training():
-    modes = []
-
-    class Network(InkCounter):
-        def forward(self, images):
-            modes.append((self.training, model.training))
-            return super().forward(images)
-
-    model = Network().train()  # JupyterLab lets the canvas answer while a cell still trains it
-    assert "predictions" in ask(message(LEFT), model)
-    assert modes == [(False, True)]
+def test_a_file_has_the_digits_after_a_restart(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    canvas = mnist.DrawingCanvas(linear(), digits="~/mine/digits.json")
+    canvas.set_state({"kept": {"3": drawing(30)}})
+    canvas_module.KEPT.clear()  # as Python is started again
+    again = mnist.DrawingCanvas(linear(), digits=tmp_path / "mine" / "digits.json")
+    assert again.digits.tensors[0][3, 0, 5, 5] == 30
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["digits.json"]
 
 
-def test_a_network_may_hold_what_cannot_be_copied():
-    model = InkCounter()
-    model.lock = threading.Lock()
-    model.activations = [torch.ones(3, requires_grad=True) * 2]
-    model.last = model.activations[0] + 1
-    assert ask(message(LEFT), model) == ask(message(LEFT))
+def test_what_was_drawn_since_is_newer_than_the_file(tmp_path):
+    path = tmp_path / "digits.json"
+    path.write_text(json.dumps({"3": drawing(30), "4": drawing(40)}), encoding="utf-8")
+    mnist.DrawingCanvas(linear()).set_state({"kept": {"3": drawing(33)}})
+    canvas = mnist.DrawingCanvas(linear(), digits=path)
+    assert canvas.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [33, 40]
 
 
-def test_a_change_of_the_weights_shows_in_the_next_answer():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    model[1].weight.data.zero_()
-    for digit in (3, 8):
-        model[1].bias.data = 9.0 * nn.functional.one_hot(torch.tensor(digit), 10)
-        (prediction,) = ask(message(LEFT), model)["predictions"]
-        assert int(np.argmax(prediction["probabilities"])) == digit
+@pytest.mark.parametrize("text", ["", "[1]", '{"x": 1}', '{"3": {"image": "AAAA"}}', "7"])
+def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
+    path = tmp_path / "digits.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"digits\.json.*DrawingCanvas"):
+        mnist.DrawingCanvas(linear(), digits=path)
+    assert path.read_text(encoding="utf-8") == text
 
 
-def test_the_canvas_answers_what_the_page_sends(canvas):
-    canvas.set_state({"drawing": message(LEFT, RIGHT, number=1)})
-    assert len(json.loads(canvas.answer)["predictions"]) == 2
-    canvas.set_state({"drawing": message(LEFT, number=2)})  # undo: a stroke fewer
-    assert canvas.answer == answer(InkCounter(), message(LEFT, number=2))
-    canvas.set_state({"drawing": message(number=3)})  # clear
-    assert json.loads(canvas.answer) == {"number": 3, "predictions": []}
+def test_a_network_that_cannot_be_shown_is_an_error_of_the_cell():
+    with pytest.raises(ValueError, match=r"\[1, 10\]"):
+        mnist.DrawingCanvas(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)))
+
+
+def test_without_jupyter_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    with pytest.raises(ImportError, match="pip install anywidget"):
+        mnist.DrawingCanvas(linear())
 
 
 def test_a_notebook_holds_the_same_text_after_each_run(canvas):
-    again = mnist.DrawingCanvas(InkCounter())
+    again = mnist.DrawingCanvas(linear())
     assert repr(canvas) == repr(again) == canvas._repr_mimebundle_()[0]["text/plain"]
+
+
+def test_the_notebooks_file_holds_the_page_only_where_it_is_asked_for(canvas):
+    assert "text/html" not in canvas._repr_mimebundle_()[0]
+    data, _ = mnist.DrawingCanvas(linear(), page=True)._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]  # which Jupyter shows, if it can
+    assert "<iframe srcdoc=" in data["text/html"] and '<img src="data:image' in data["text/html"]
 
 
 def test_the_gallery_has_each_digit_once_and_nothing_is_cut_off():
     drawings = mnist.gallery()
     assert [drawing.label for drawing in drawings] == list(range(10))
-    for drawing in drawings:
-        ink = np.asarray(drawing.picture) < 128
+    for each in drawings:
+        ink = np.asarray(each.picture) < 128
         assert ink.any() and not (ink[0] | ink[-1] | ink[:, 0] | ink[:, -1]).any()

@@ -1,9 +1,15 @@
 """The command `python -m mnist_helpers`, and the network that comes with the package."""
 
+import io
+import json
+import os
+import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -60,11 +66,43 @@ def test_show_writes_each_picture_in_its_size(photos, tmp_path):
     assert [Image.open(path).size for path in shown] == 3 * [(280, 280)]
 
 
-def test_show_overwrites_no_picture(photos, tmp_path, capsys):
+def test_show_overwrites_nothing(photos, tmp_path, capsys):
+    run(photos[0], "--show", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert run(*photos, "--show", tmp_path) == 2
+    assert run(photos[0], "--show", tmp_path) == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert "--show" in capsys.readouterr().err
+
+
+def test_show_draws_boxes_around_the_digits_of_a_large_picture(tmp_path):
+    picture = Image.new("L", (3_000, 2_000), 255)
+    picture.paste(0, (1_500, 500, 1_600, 1_500))
+    picture.save(tmp_path / "one.png")
+    run(tmp_path / "one.png", "--show", tmp_path / "shown")
+    shown = np.asarray(Image.open(tmp_path / "shown" / "001-one.png")).astype(int)
+    is_red = shown[:, :, 0] - shown[:, :, 1] > 128
+    is_red[:166] = False  # the answer's text above the box
+    rows, columns = np.nonzero(is_red)
+    edges = [columns.min(), rows.min(), columns.max(), rows.max()]
+    assert np.allclose(edges, np.array([1_500, 500, 1_600, 1_500]) / 3, atol=4)
+
+
+def test_it_takes_one_thread(photos, one_thread):
+    torch.set_num_threads(2)
+    run(*photos)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_in_no_encoding_is_no_obstacle(photos, tmp_path, encoding):
+    odd = os.fsencode(tmp_path) + b"/\xe9\xc3\xa9.png"  # in Latin-1, then in UTF-8
+    os.rename(photos[0], odd)
+    command = [sys.executable, "-m", "mnist_helpers", odd, photos[1], "--show", tmp_path / "out"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert len(result.stdout.splitlines()) == 2
 
 
 class Convolution(nn.Module):
@@ -113,6 +151,95 @@ def test_a_file_without_such_a_network_gets_a_sentence(kind, saved, photos, tmp_
     assert run(photos[0], "--model", path) == 1
     out, err = capsys.readouterr()
     assert out == "" and str(path) in err and len(err.splitlines()) == 1
+
+
+def in_format_of_2_6(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the parts of a file of torch.export.save as PyTorch 2.6 writes them."""
+    tensors = io.BytesIO()
+    torch.save(dict(Convolution().named_parameters()), tensors)
+    (model,) = (value for name, value in parts.items() if name.endswith("model.json"))
+    (inputs,) = (value for name, value in parts.items() if "sample_inputs" in name)
+    version = json.loads(model)["schema_version"]
+    return {
+        "serialized_exported_program.json": model,
+        "serialized_state_dict.pt": tensors.getvalue(),
+        "serialized_constants.pt": b"",
+        "serialized_example_inputs.pt": inputs,
+        "version": f"{version['major']}.{version['minor']}".encode(),
+    }
+
+
+def rewrite(saved: Path, change: str, command: str) -> None:
+    """Change a network's file so that loading or using it might run a command."""
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    if "2.6" in change:
+        parts = in_format_of_2_6(parts)
+    (model,) = (name for name in parts if name.endswith(("model.json", "program.json")))
+    (inputs,) = (name for name in parts if "_inputs" in name)
+    program = json.loads(parts[model])
+    code = f"__import__('os').system({command!r})"
+    match change.removesuffix(" of 2.6"):
+        case "inputs":
+            torch.save(((), {"key": Runs(command)}), file := io.BytesIO())
+            parts[inputs] = file.getvalue()
+        case "weights":
+            (name,) = (name for name in parts if "state_dict" in name)
+            torch.save({"weight": Runs(command)}, file := io.BytesIO())
+            parts[name] = file.getvalue()
+        case "constant":
+            (name,) = (name for name in parts if name.endswith("constants_config.json"))
+            constant = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True}
+            constant |= {"tensor_meta": None}
+            parts[name] = json.dumps({"config": {"constant": constant}}).encode()
+            opaque = name.replace("model_constants_config.json", "opaque_obj_0")
+            parts[opaque] = pickle.dumps(Runs(command))
+        case "operation":
+            arguments = {"filename": {"as_string": command.split()[-1]}}
+            arguments |= {"shared": {"as_bool": True}, "size": {"as_int": 8}}
+            inputs = [{"name": name, "arg": arg, "kind": 1} for name, arg in arguments.items()]
+            graph = program["graph_module"]["graph"]
+            node = graph["nodes"][0] | {"target": "torch.ops.aten.from_file.default"}
+            node |= {"inputs": inputs, "outputs": [{"as_tensor": {"name": "file"}}], "name": "file"}
+            graph["nodes"].insert(0, node)
+            graph["tensor_values"]["file"] = graph["tensor_values"]["images"]
+        case "size":
+            sizes = program["graph_module"]["graph"]["tensor_values"]["images"]["sizes"]
+            sizes[0]["as_expr"]["expr_str"] = code
+        case "guard":
+            program["guards_code"] = [f"{code} == 0"]
+    parts[model] = json.dumps(program).encode()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+class Runs:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, command: str):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+CHANGES = ["inputs", "constant", "operation", "size", "guard", "inputs of 2.6", "weights of 2.6"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_would_run_something_is_refused(change, saved, photos, tmp_path, capsys):
+    rewrite(saved, change, f"echo > {tmp_path / 'ran'}")
+    assert run(photos[0], "--model", saved) == 1
+    assert not (tmp_path / "ran").exists()
+    assert str(saved) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["nothing", "nothing of 2.6"])
+def test_a_file_that_runs_nothing_is_taken_in_either_format(change, saved, photos, capsys):
+    rewrite(saved, change, "")
+    assert run(photos[0], "--model", saved) == 0
+    assert capsys.readouterr().out.startswith(f"{photos[0]}: ")
 
 
 def test_it_runs_without_a_warning(photos):

@@ -1,6 +1,7 @@
 """From a picture of somebody's handwriting to MNIST's format, and to an answer or none."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 from torch import nn
 
@@ -111,6 +112,33 @@ def test_a_hairline_becomes_as_wide_as_a_stroke_of_mnist():
     image = to_mnist(line(width=2, side=800)).numpy() / 255
     widths = image.sum(axis=1)
     assert 1.7 < np.median(widths[widths > 0]) < 3
+
+
+def drawn(strokes: list, side: int, pen: int, *, smooth: bool) -> np.ndarray:
+    """Draw strokes, given in 280 units, as a paint program does, in black on white."""
+    scale = 4 if smooth else 1
+    picture = Image.new("L", (scale * side, scale * side), 255)
+    brush, radius = ImageDraw.Draw(picture), scale * pen / 2 - 0.5
+    for stroke in strokes:
+        points = [(x * scale * side / 280, y * scale * side / 280) for x, y in stroke]
+        brush.line(points, fill=0, width=scale * pen)
+        for x, y in points if pen > 2 else []:
+            brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
+    return np.asarray(picture.reduce(scale))
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("side", [64, 150, 290, 600, 1500])
+def test_any_pen_is_found_and_classified_as_well_as_a_wide_one(side, smooth):
+    drawings = json.loads((ROOT / "mnist_helpers" / "gallery.json").read_text())["drawings"]
+    right = {}
+    for pen in {1, 2, 4, side // 40, side // 10}:
+        pictures = [drawn(each["strokes"], side, pen, smooth=smooth) for each in drawings]
+        pictures[1::2] = [255 - picture for picture in pictures[1::2]]
+        answers = [classify(picture) for picture in pictures]
+        assert all(answers)
+        right[pen] = sum(a == str(each["label"]) for a, each in zip(answers, drawings, strict=True))
+    assert min(right.values()) >= right[side // 10] - 1
 
 
 @pytest.mark.parametrize(

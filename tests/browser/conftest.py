@@ -94,7 +94,10 @@ class Lab:
 
 def write_notebook(folder: Path) -> None:
     """Write a notebook that shows the canvas."""
-    sources = ("import mnist_helpers as mnist", "mnist.DrawingCanvas(mnist.pretrained())")
+    sources = (
+        "import mnist_helpers as mnist",
+        "canvas = mnist.DrawingCanvas(mnist.pretrained())\ncanvas",
+    )
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     kernel = {"name": "python3", "display_name": "Python 3"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -124,8 +127,6 @@ def lab(chromium, tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("lab"))
     write_notebook(lab.folder)
     lab.set("apputils-extension:notification", fetchNews="false")
-    # JupyterLab 4.4 and later can answer beside a running cell; here, as elsewhere, it waits
-    lab.set("apputils-extension:kernels-settings", commsOverSubshells="disabled")
     yield lab
     lab.stop()
 

@@ -1,0 +1,156 @@
+"""The page: what is in the file, and what is said of networks that it can't show."""
+
+import base64
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mnist_helpers import DigitClassifier
+from mnist_helpers.page import describe, page_html, save_page
+
+from .conftest import perceptron
+
+
+class Layer(nn.Module):
+    """A layer that is a function, before logits that depend on all that it returns."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def network(function, size: int = 784) -> nn.Module:
+    return nn.Sequential(Layer(function), nn.Flatten(), nn.Linear(size, 10))
+
+
+class Parser(HTMLParser):
+    """Counts a page's elements, and keeps what stands between them."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+
+def test_the_lessons_network_and_the_detector_take_1_2_megabytes_at_most():
+    assert len(page_html(DigitClassifier()).encode()) <= 1_200_000
+
+
+@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!-- <script>"])
+def test_names_of_the_reader_are_no_markup(name):
+    evil = type(name, (nn.Sequential,), {})(nn.Flatten())
+    evil.add_module(name, type(name, (nn.Linear,), {"extra_repr": lambda self: name})(784, 10))
+    text = page_html(evil, detector=False)
+    plain = page_html(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), detector=False)
+    assert Parser(text).tags == Parser(plain).tags
+    assert name not in text
+
+
+def test_it_is_written_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_page(perceptron(), "~/pages/digits.html")
+    text = (tmp_path / "pages" / "digits.html").read_text(encoding="utf-8")
+    assert text == page_html(perceptron())
+
+
+@pytest.mark.parametrize("cause", ["network", "disk"])
+def test_where_it_cannot_be_written_the_old_file_stays(cause, tmp_path, monkeypatch):
+    (path := tmp_path / "digits.html").write_text("old", encoding="utf-8")
+
+    def fill_the_disk(self, text, **_):
+        with self.open("w") as file:
+            file.write("half")
+        raise OSError("No space left on device")
+
+    if cause == "disk":
+        monkeypatch.setattr("pathlib.Path.write_text", fill_the_disk)
+    model = perceptron() if cause == "disk" else nn.Flatten()
+    with pytest.raises((OSError, ValueError)):
+        save_page(model, path)
+    monkeypatch.undo()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_network_and_random_numbers_stay_as_they_are():
+    model = DigitClassifier().train()
+    model.layers[0].eval()  # frozen, say
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes, state = [each.training for each in model.modules()], torch.get_rng_state()
+    describe(model)
+    assert [each.training for each in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_weights_are_kept_in_half_precision_unless_they_are_too_large_for_it():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    with torch.no_grad():
+        model[1].bias.fill_(1e6)
+    description = describe(model)
+    weights = base64.b64decode(description["weights"])
+    halves = np.frombuffer(weights, "<f2", 7840)
+    np.testing.assert_array_equal(halves, model[1].weight.detach().half().numpy().ravel())
+    np.testing.assert_array_equal(np.frombuffer(weights, "<f4", 10, 2 * 7840), 1e6)
+
+
+def test_shared_weights_are_kept_once():
+    first, layer = nn.Linear(784, 10), nn.Linear(10, 10)
+    twice = describe(nn.Sequential(nn.Flatten(), first, layer, nn.Tanh(), layer))
+    once = describe(nn.Sequential(nn.Flatten(), first, layer))
+    assert twice["weights"] == once["weights"]
+
+
+def test_layers_have_their_names_in_the_network():
+    model = DigitClassifier()
+    layers = dict(model.named_modules())
+    convolutions = [node for node in describe(model)["nodes"] if node["op"] == "conv2d"]
+    assert [layers[node["layer"]] for node in convolutions] == [model.layers[1], model.layers[5]]
+    assert [node["type"] for node in convolutions] == [repr(model.layers[1]), repr(model.layers[5])]
+
+
+@pytest.mark.parametrize(
+    ("function", "operation"),
+    [
+        (lambda x: x.sort(dim=-1).values, "sort"),
+        (lambda x: F.max_pool2d(x, 1, return_indices=True)[1].float(), "max_pool2d"),
+        (lambda x: x + torch.rand_like(x), "rand_like"),
+        (lambda x: x + torch.rand(28), "rand"),
+    ],
+)
+def test_an_operation_that_the_page_does_not_know_is_named_with_its_layer(function, operation):
+    with pytest.raises(ValueError) as caught:
+        describe(network(function))
+    message = str(caught.value)
+    assert operation in message and "Layer" in message and "'0'" in message and "conv2d" in message
+
+
+def test_a_network_that_depends_on_the_image_in_python_cannot_be_exported():
+    with pytest.raises(ValueError, match="can't export"):
+        describe(network(lambda x: x if x.sum() > 0 else -x))
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), r"\[1, 7\]"),
+        (network(lambda x: x.repeat(2, 1, 1, 1)), r"\[2, 10\]"),
+        (Layer(lambda x: (x.flatten(1)[:, :10], x)), r"\[1, 10\] and \[1, 1, 28, 28\]"),
+        (Layer(lambda x: torch.zeros(1, 10)), "nothing that depends on the image"),
+    ],
+)
+def test_a_network_that_returns_no_logits_is_refused(model, found):
+    with pytest.raises(ValueError, match=found):
+        describe(model)
