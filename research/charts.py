@@ -182,11 +182,9 @@ def steps(results: Path) -> Finding:
     measures = {f"{split} images": f"{split}_accuracy" for split in ("validation", "test")}
     tables = {name: compare(rows, FEW_STEPS, each, paired=True) for name, each in measures.items()}
     chosen, shown = tables.values()
-    better = beyond_chance(shown, 1)
-    title = (
-        f"On 5,000 images, {len(better)} of {len(shown)} steps raise test accuracy beyond chance"
-    )
-    answer = f"{title}: {named(better)}. On validation images, which chose the steps, these raise "
+    sure = beyond_chance(shown, 1)
+    title = f"On 5,000 images, {len(sure)} of {len(shown)} steps raise test accuracy beyond chance"
+    answer = f"{title}: {named(sure)}. On validation images, which chose the steps, these raise "
     answer += f"it: {named(beyond_chance(chosen, 1))}; lower: {named(beyond_chance(chosen, -1))}."
     figure = chart({"test error": errors(rows, FEW)}, title)
     return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared(tables)}")
