@@ -177,10 +177,10 @@ function trace(network, results, node, { map, y, x }) {
   const at = (i) => data[(i * places[0].count + place[0]) * places[1].count + place[1]];
   const first = Math.floor(map / (outputs / options[3])) * maps; // of the group
   const parts = range(0, maps).map((i) => {
-    const patch = range(0, product(size)).map((j) => at((first + i) * product(size) + j));
+    const values = range(0, product(size)).map((j) => at((first + i) * product(size) + j));
     const weights = cut(weight.data, product(size), map * maps + i);
-    const products = patch.map((value, j) => value * weights[j]);
-    return { map: first + i, patch, weights, products, sum: total(products) };
+    const products = values.map((value, j) => value * weights[j]);
+    return { map: first + i, values, weights, products, sum: total(products) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
   const window = places.map(({ step, before, apart, size }, i) => {
@@ -260,8 +260,8 @@ function makeInside(network) {
     title.textContent = figure.hidden ? `Value ${map}` : `Map ${map}, row ${y}, column ${x}`;
     const target = figure.hidden ? "it" : "this pixel (point at another)";
     const most = isOne ? "" : " These give most:";
-    const count = `${parts.length} × ${size.join(" × ")} values`;
-    said.textContent = `${count}, each times its weight, add up to ${target}.${most}`;
+    const count = [parts.length, ...size].filter((length) => length > 1).join(" × ");
+    said.textContent = `${count} values, each times its weight, add up to ${target}.${most}`;
     const [heaviest, largest] = ["weights", "products"].map((name) =>
       Math.max(...parts.map((part) => strongest(part[name]))),
     );
@@ -269,7 +269,7 @@ function makeInside(network) {
       const show = (name, bound, colours = SIGNED) =>
         tile(i ? "" : name, part[name], size, colours, bound, isOne || product(size) === 1);
       const row = html("<div>", html("<span>", isOne ? "" : part.map));
-      row.append(show("patch", bound, colours), "×", show("weights", heaviest), "=");
+      row.append(show("values", bound, colours), "×", show("weights", heaviest), "=");
       row.append(show("products", largest), html("<output>", number(part.sum)));
       return row;
     });
@@ -395,7 +395,8 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     slots.forEach((slot, i) => {
       const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";
-      slot.title = `${canKeep() ? "Keep the drawing as" : "Look at"} ${i}`;
+      const look = `Look at ${kept ? "your" : "an example of a"} ${i}`;
+      slot.title = canKeep() ? `Keep the drawing as your ${i}` : look;
       const own = kept && Uint8Array.from(atob(kept.image), (letter) => letter.charCodeAt(0));
       const image = { height: 28, width: 28, zoom: 1 };
       paint(slot.firstChild, own ?? examples[i].image, image, INK, 255);
