@@ -127,7 +127,7 @@ function tile(caption, values, [height, width], colours, bound, hasNumbers) {
     table.childNodes.forEach((cell, i) => {
       const colour = shade(values[i], bound, colours);
       cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
-      cell.style.color = Math.abs(values[i]) > 0.5 * bound ? "white" : "black";
+      cell.style.color = Math.abs(values[i]) > 0.6 * bound ? "white" : "black";
     });
   }
   return html("<figure>", table, html("<figcaption>", caption));
@@ -196,7 +196,8 @@ function makeInside(network) {
   let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
   const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button>
     <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
-    <svg viewBox="0 0 100 44"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
+    <svg viewBox="0 0 100 44" style="position: absolute; overflow: visible; pointer-events: none">
+    <path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
     <div class="mnist-parts"></div><p></p></div>`);
   const [title, close, said, figure, from, to, , path, table, rest] = detail.querySelectorAll("*");
 
@@ -334,13 +335,14 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
         stroke-linejoin="round" /><circle fill="none" stroke="#e08000" r="${PEN / 2}" />
       <text x="140" y="266" fill="#777" font-size="15" text-anchor="middle">Draw a digit
       here</text></svg>
-      <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
+      <div class="mnist-answer"><p aria-hidden="true"></p>
+      <p aria-live="polite" style="position: absolute; clip-path: inset(50%); font-size: 1px"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
     <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
-    <div class="mnist-inside"><p>Each small image is one map that a layer computes:
-      <b style="color: #c8362d">red</b> above zero, <b style="color: #2f78c4">blue</b> below.
-      Tap one to see how.</p></div></div></div>`);
+    <div class="mnist-inside"><p style="margin-top: 12px; font-size: 14px">Each small image is one
+      map that a layer computes: <b style="color: #c8362d">red</b> above zero,
+      <b style="color: #2f78c4">blue</b> below. Tap one to see how.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, spoken, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
