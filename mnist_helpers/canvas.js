@@ -127,7 +127,7 @@ function tile(caption, values, [height, width], colours, bound, hasNumbers) {
     table.childNodes.forEach((cell, i) => {
       const colour = shade(values[i], bound, colours);
       cell.style.background = `rgb(${[0, 8, 16].map((bits) => (colour >> bits) & 255)})`;
-      cell.style.color = Math.abs(values[i]) > 0.5 * bound ? "white" : "black";
+      cell.style.color = Math.abs(values[i]) > 0.6 * bound ? "white" : "black";
     });
   }
   return html("<figure>", table, html("<figcaption>", caption));
@@ -177,10 +177,10 @@ function trace(network, results, node, { map, y, x }) {
   const at = (i) => data[(i * places[0].count + place[0]) * places[1].count + place[1]];
   const first = Math.floor(map / (outputs / options[3])) * maps; // of the group
   const parts = range(0, maps).map((i) => {
-    const patch = range(0, product(size)).map((j) => at((first + i) * product(size) + j));
+    const values = range(0, product(size)).map((j) => at((first + i) * product(size) + j));
     const weights = cut(weight.data, product(size), map * maps + i);
-    const products = patch.map((value, j) => value * weights[j]);
-    return { map: first + i, patch, weights, products, sum: total(products) };
+    const products = values.map((value, j) => value * weights[j]);
+    return { map: first + i, values, weights, products, sum: total(products) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
   const window = places.map(({ step, before, apart, size }, i) => {
@@ -196,7 +196,8 @@ function makeInside(network) {
   let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
   const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button>
     <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
-    <svg viewBox="0 0 100 44"><path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
+    <svg viewBox="0 0 100 44" style="position: absolute; overflow: visible; pointer-events: none">
+    <path fill="none" stroke="#e08000" stroke-width="0.5" /></svg></div>
     <div class="mnist-parts"></div><p></p></div>`);
   const [title, close, said, figure, from, to, , path, table, rest] = detail.querySelectorAll("*");
 
@@ -260,8 +261,8 @@ function makeInside(network) {
     title.textContent = figure.hidden ? `Value ${map}` : `Map ${map}, row ${y}, column ${x}`;
     const target = figure.hidden ? "it" : "this pixel (point at another)";
     const most = isOne ? "" : " These give most:";
-    const count = `${parts.length} × ${size.join(" × ")} values`;
-    said.textContent = `${count}, each times its weight, add up to ${target}.${most}`;
+    const count = [parts.length, ...size].filter((length) => length > 1).join(" × ");
+    said.textContent = `${count} values, each times its weight, add up to ${target}.${most}`;
     const [heaviest, largest] = ["weights", "products"].map((name) =>
       Math.max(...parts.map((part) => strongest(part[name]))),
     );
@@ -269,7 +270,7 @@ function makeInside(network) {
       const show = (name, bound, colours = SIGNED) =>
         tile(i ? "" : name, part[name], size, colours, bound, isOne || product(size) === 1);
       const row = html("<div>", html("<span>", isOne ? "" : part.map));
-      row.append(show("patch", bound, colours), "×", show("weights", heaviest), "=");
+      row.append(show("values", bound, colours), "×", show("weights", heaviest), "=");
       row.append(show("products", largest), html("<output>", number(part.sum)));
       return row;
     });
@@ -334,13 +335,14 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
         stroke-linejoin="round" /><circle fill="none" stroke="#e08000" r="${PEN / 2}" />
       <text x="140" y="266" fill="#777" font-size="15" text-anchor="middle">Draw a digit
       here</text></svg>
-      <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
+      <div class="mnist-answer"><p aria-hidden="true"></p>
+      <p aria-live="polite" style="position: absolute; clip-path: inset(50%); font-size: 1px"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
     <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
-    <div class="mnist-inside"><p>Each small image is one map that a layer computes:
-      <b style="color: #c8362d">red</b> above zero, <b style="color: #2f78c4">blue</b> below.
-      Tap one to see how.</p></div></div></div>`);
+    <div class="mnist-inside"><p style="margin-top: 12px; font-size: 14px">Each small image is one
+      map that a layer computes: <b style="color: #c8362d">red</b> above zero,
+      <b style="color: #2f78c4">blue</b> below. Tap one to see how.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, spoken, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
@@ -395,7 +397,8 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     slots.forEach((slot, i) => {
       const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";
-      slot.title = `${canKeep() ? "Keep the drawing as" : "Look at"} ${i}`;
+      const look = `Look at ${kept ? "your" : "an example of a"} ${i}`;
+      slot.title = canKeep() ? `Keep the drawing as your ${i}` : look;
       const own = kept && Uint8Array.from(atob(kept.image), (letter) => letter.charCodeAt(0));
       const image = { height: 28, width: 28, zoom: 1 };
       paint(slot.firstChild, own ?? examples[i].image, image, INK, 255);
