@@ -115,8 +115,9 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
     stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        strokes = np.minimum(stroke, np.bincount(owners, areas) / _sizes(boxes))
-        count, joined = connected_components(_belong(boxes, strokes, usual))
+        own = np.minimum(stroke, 0.7 * np.bincount(owners, areas) / _sizes(boxes))  # its stroke
+        is_small = _sizes(boxes) < np.maximum(4 * own, 0.75 * usual)
+        count, joined = connected_components(_belong(boxes, stroke, usual, is_small))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
@@ -237,7 +238,9 @@ def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(boxes: np.ndarray, strokes: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def _belong(
+    boxes: np.ndarray, stroke: float, usual: np.ndarray, is_small: np.ndarray
+) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -245,10 +248,9 @@ def _belong(boxes: np.ndarray, strokes: np.ndarray, usual: np.ndarray) -> np.nda
     apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
     distance = np.linalg.norm(np.maximum(apart, 0), axis=2)
     sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
-    larger, stroke = np.maximum.outer(sizes, sizes), np.maximum.outer(strokes, strokes)
+    larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    is_small = sizes < np.maximum(4 * strokes, 0.75 * usual)
     is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
     is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
     is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T
