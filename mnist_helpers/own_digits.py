@@ -59,8 +59,9 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     """Classify all digits on a picture, line by line, each from left to right.
 
     `model` is any network from float [N, 1, 28, 28] to logits [N, 10]; it is left in evaluation
-    mode. `picture` is what `open_picture` takes. Digits that touch are found as one. A picture
-    without ink gives no prediction. Raises PictureError if it can't be opened or is a pattern.
+    mode. `picture` is what `open_picture` takes. Digits that touch are found as one. Where most of
+    three marks or more are likely to be no digits, none of them is. A picture without ink gives no
+    prediction. Raises PictureError if it can't be opened or is a pattern.
     """
     ink, labels, boxes = find_digits(picture)
     if not boxes:
@@ -82,13 +83,13 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     """Return how much ink there is, in [0, 1], to which digit it belongs (0 = to none, 1 = to the
     first, ...), [H, W] each, and the digits' boxes, line by line, each from left to right.
 
-    Edges, long lines, specks and what is smaller than 0.6 of the usual digit are dropped, and the
-    parts of broken digits joined. Raises PictureError if the picture can't be opened or shows too
-    many marks.
+    What is outside a sheet of paper, edges, long lines, specks and what is smaller than 0.6 of the
+    usual digit in its line are dropped, and the parts of broken digits joined. Raises PictureError
+    if the picture can't be opened or shows too many marks.
     """
     colours, (width, height) = open_picture(picture)
     sheet, paper = find_sheet(colours)
-    contrast = remove_paper(paper, is_within_paper=not sheet.all())
+    contrast = remove_paper(paper)
     ink, mask = threshold(contrast)
     if mask.any() and mask.size < 5_000 and not _without_edges(mask).any():
         # A scan's edge is darker than a pencil.
@@ -99,7 +100,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if not sheet.all():
         parts = measure.label(mask)
         mask &= ~np.isin(parts, parts[~sheet])
-        if not mask.any() and sheet.mean() < 0.75:  # else it is a blank page
+        if not mask.any() and sheet.mean() < 0.5:  # else it is a blank page
             ink, mask = threshold(remove_paper(colours))
     within = _without_edges(mask)
     parts, boxes, areas = _parts(within if within.any() else mask)
@@ -114,7 +115,9 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
     stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        count, joined = connected_components(_belong(boxes, stroke, usual))
+        own = np.minimum(stroke, 0.7 * np.bincount(owners, areas) / _sizes(boxes))  # its stroke
+        is_small = _sizes(boxes) < np.maximum(4 * own, 0.75 * usual)
+        count, joined = connected_components(_belong(boxes, stroke, usual, is_small))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
@@ -161,8 +164,8 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
     """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
-    Where the ink reaches all four borders, the picture may be cut
-    tight to it: then only what runs along most of the border."""
+    Where the ink reaches all four borders, the picture may be cut tight to it: then only what runs
+    along most of the border."""
     parts, boxes, _ = _parts(mask)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
     along = np.bincount(border, minlength=len(boxes) + 1)[1:]
@@ -174,8 +177,8 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
-    """Take level lines out of what is too wide to be one digit: the line under a number, the top
-    and bottom of a frame."""
+    """Take lines out of what is too wide to be one digit: the rules of paper, the line under a
+    number, the top and bottom of a frame."""
     parts, boxes, _ = _parts(mask)
     lines = np.zeros_like(mask)
     stroke = _stroke(mask) if len(boxes) else 0
@@ -235,7 +238,9 @@ def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
+def _belong(
+    boxes: np.ndarray, stroke: float, usual: np.ndarray, is_small: np.ndarray
+) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -246,7 +251,6 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    is_small = sizes < np.maximum(4 * stroke, 0.75 * usual)
     is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
     is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
     is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T

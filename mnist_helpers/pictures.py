@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage import measure, morphology
 
 # Not all that Pillow knows: its EPS starts a program, its ICO unpacks before it is asked.
-FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO"]
+FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"]
 MAX_PIXELS = 64_000_000  # more is refused before it is unpacked
 LARGEST_SIDE = 1000  # larger pictures are shrunk: no stroke needs more pixels
 WINDOW = 0.4  # of the longer side: no stroke is thicker, and paper differs little over it
@@ -101,8 +101,7 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
         low, high = float(values.min()), float(values.max())
         if not np.isfinite(high - low):
             raise PictureError("The picture holds values that are infinite or not a number.")
-        span = high - low or 1
-        values = values / span - low / span  # not in one: floats of 3e38 would overflow
+        values = (values / 2 - low / 2) / ((high - low) / 2 or 1)  # halves of 3e38 don't overflow
     values = np.clip(_shrink(values, LARGEST_SIDE) / (255 if is_byte else 1), 0, 1)
     if values.shape[2] == 4:  # behind what is transparent lies paper on which the rest can be seen
         values, alpha = values[:, :, :3], values[:, :, 3:]
@@ -133,7 +132,8 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the sheet of paper is, bool [H, W], and the picture [H, W, 3] with nothing but
     paper around it. Where nothing is sure to be a sheet, it is all of the picture.
 
-    A sheet is the largest region without sharp edges, when its strokes are left out; it is convex.
+    A sheet is one of the two largest regions without sharp edges, when strokes are left out, and
+    it is convex.
     """
     whole = np.ones(colours.shape[:2], bool)
     if max(whole.shape) < 100:
@@ -142,11 +142,13 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     slopes = [ndimage.gaussian_gradient_magnitude(each, 1) for each in np.log(plain.T + 0.05)]
     is_even = ndimage.binary_erosion(np.max(slopes, axis=0).T < 0.03, SQUARE, border_value=1)
     regions = measure.label(is_even, connectivity=1)
-    areas = np.bincount(regions.ravel(), minlength=2)
-    is_paper = ndimage.binary_dilation(regions == 1 + areas[1:].argmax(), SQUARE)
-    sheet = morphology.convex_hull_image(is_paper)
-    covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
-    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
+    for region in np.argsort(-np.bincount(regions[is_even]))[:2]:  # the largest may be a desk
+        is_paper = ndimage.binary_dilation(is_even & (regions == region), SQUARE)
+        sheet = morphology.convex_hull_image(is_paper) if is_paper.any() else is_paper
+        covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
+        if covered >= 0.93 and 0.15 < sheet.mean() < 0.98:
+            break
+    else:
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = plain[tuple(nearest)]
@@ -157,7 +159,7 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sheet, np.where(sheet[:, :, None], colours, np.clip(around, 0, 1))
 
 
-def remove_paper(colours: np.ndarray, *, is_within_paper: bool = False) -> np.ndarray:
+def remove_paper(colours: np.ndarray) -> np.ndarray:
     """Return the ink's contrast against the paper around it, [H, W], of a picture [H, W, 3].
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
@@ -176,18 +178,17 @@ def remove_paper(colours: np.ndarray, *, is_within_paper: bool = False) -> np.nd
     sign, is_shaded = min(ways, key=lambda way: _covered(way[0] * small, way[1]))
     grey = sign * (colours @ weights)
     grey = ndimage.gaussian_filter(grey, max(colours.shape[:2]) / 1000, mode="nearest")
-    mode = "nearest" if is_within_paper else "constant"
-    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded, mode)
+    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
     return resize(paper, *grey.shape) - grey
 
 
-def _find_paper(grey: np.ndarray, is_shaded: bool, mode: str = "constant") -> np.ndarray:
+def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
     light = _find_light(grey) if is_shaded else 0
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
-    # Beyond the border all is light (mode "constant"): a stroke along the border vanishes, too.
+    # Beyond the border everything is light, so that a stroke along the border vanishes, too.
     rest = grey - light
-    paper = ndimage.grey_closing(rest, 2 * window + 1, mode=mode, cval=rest.max())
+    paper = ndimage.grey_closing(rest, 2 * window + 1, mode="constant", cval=rest.max())
     return light + ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 

@@ -1,5 +1,6 @@
 """From a picture of somebody's handwriting to MNIST's format, and to an answer or none."""
 
+import base64
 import io
 import json
 import struct
@@ -23,6 +24,7 @@ from mnist_helpers import (
     pretrained,
     to_mnist,
 )
+from mnist_helpers.canvas import draw
 
 from .conftest import ROOT
 
@@ -373,6 +375,127 @@ def test_on_a_picture_of_one_colour_there_is_no_digit():
 def test_what_is_half_as_large_as_the_usual_digit_is_a_comma(digits, size, found):
     small = np.pad(enlarged(digits[1], size) / 255, ((60 - size, 0), (0, 60 - size)))
     assert classify(on_paper(np.pad(np.hstack([page(digits, "7")[10:-10], small]), 10))) == found
+
+
+def on_a_desk(sheet: np.ndarray, angle: float, margins: tuple, desk: float) -> np.ndarray:
+    """Return a sheet of paper, turned by some degrees, on a desk with some grain."""
+    lying = ndimage.rotate(np.pad(sheet, margins, constant_values=-1), angle, order=0, cval=-1)
+    grain = np.random.default_rng(0).normal(0, 0.01, lying.shape)
+    return ndimage.gaussian_filter(np.where(lying < 0, desk, lying), 1) + grain
+
+
+DESKS = [
+    (0, ((0, 0), (30, 40)), 0.3),
+    (0, ((60, 0), (0, 90)), 0.1),
+    (5, ((90, 90), (60, 60)), 0.6),
+    (-8, ((40, 40), (40, 40)), 0.2),
+]
+
+
+@pytest.mark.parametrize(("angle", "margins", "desk"), DESKS)
+def test_a_desk_around_the_sheet_leaves_the_digits(digits, angle, margins, desk):
+    sheet = on_paper(np.pad(page(digits, "71926403", "30582164", "94638071"), 30))
+    answer = classify(on_a_desk(sheet, angle, margins, desk))
+    assert answer == classify(sheet) == "719264033058216494638071"
+
+
+def test_a_blank_board_with_its_frame_shows_no_digit():
+    assert classify(np.pad(np.pad(np.full((400, 600), 0.9), 12, constant_values=0.1), 8)) == ""
+
+
+@pytest.mark.parametrize("slope", [0, 0.03])
+def test_rules_through_digits_are_taken_out(digits, slope):
+    ink = np.pad(np.kron(page(digits, "71926"), np.ones((3, 3))), ((40, 40), (60, 60)))
+    rows, columns = np.indices(ink.shape)
+    for top in (10, 85, 175, 280):
+        ink[np.abs(rows - top - slope * columns) < 2.5] = 1
+    assert classify(on_paper(ink)) == "71926"
+
+
+def test_the_lifted_bar_of_a_5_belongs_to_it():
+    picture = np.full((280, 280), 0.9)
+    rows, columns = np.indices(picture.shape)
+    picture[60:76, 110:190] = 0.2  # the bar
+    picture[84:140, 100:114] = 0.2
+    bow = np.hypot((rows - 170) / 1.0, (columns - 125) / 1.2)
+    picture[(np.abs(bow - 40) < 7) & ((columns > 118) | (rows > 195))] = 0.2
+    assert len(find_boxes(picture)) == 1
+
+
+def test_a_large_digit_above_smaller_ones_hides_none_of_them(digits):
+    small = page(digits, "719264")
+    large = np.kron(page(digits, "8"), np.ones((4, 4)))
+    large = np.pad(large, ((0, 0), (0, small.shape[1] - large.shape[1])))
+    assert classify(on_paper(np.vstack([large, small]))) == "8719264"
+
+
+def test_digits_that_jump_by_half_their_height_stay_in_their_line(digits):
+    ink = np.zeros((320, 200))
+    for digit, top, left in ((9, 55, 10), (6, 15, 100), (8, 175, 10), (7, 215, 100)):
+        ink[top : top + 90, left : left + 90] = enlarged(digits[digit], 90) / 255
+    assert classify(on_paper(ink)) == "9687"
+
+
+def test_a_faint_pencil_beside_a_scans_edge_is_found(digits):
+    paper = on_paper(digits[2] / 255, dark=0.9, light=0.95)
+    paper[:, 0], paper[0] = 0.7, 0.75
+    assert classify(paper) == "2"
+
+
+def test_a_blot_is_no_digit():
+    rows, columns = np.ogrid[:200, :200]
+    picture = np.where(np.hypot(rows - 100, columns - 100) < 35, 0.2, 0.9)
+    assert classify(picture).strip("?") == ""
+
+
+def test_where_most_marks_are_letters_none_is_a_digit(data):
+    """A word of three letters and what may be an l and an o."""
+    text = (ROOT / "research" / "pen_digits.json").read_text(encoding="utf-8")
+    drawings = json.loads(text)["drawings"]
+    word = [each for each in drawings if not each["label"].isdigit()][:5]
+    word += [next(each for each in drawings if each["label"] == digit) for digit in "10"]
+    picture = np.hstack([np.asarray(draw(each["strokes"], 14)) for each in word])
+    assert set(classify(picture)) == {"?"}
+
+
+def test_a_scrap_beside_the_only_digit_is_noise(digits):
+    picture = on_paper(np.pad(np.kron(page(digits, "3"), np.ones((4, 4))), ((0, 0), (0, 120))))
+    picture[100:104, 340:440] = picture[100:200:10, 340:344] = 0.2  # a comb
+    assert classify(picture) == "3"
+
+
+def test_a_tiff_of_several_pages_gets_a_sentence(tmp_path):
+    blank, page = (Image.fromarray(np.uint8(255 * each)) for each in (line() * 0 + 1, line()))
+    blank.save(tmp_path / "scan.tiff", save_all=True, append_images=[page])
+    with pytest.raises(PictureError, match="2 pages"):
+        predict_digits(NETWORK, tmp_path / "scan.tiff")
+
+
+@pytest.mark.parametrize("kind", ["eps", "ico"])
+def test_formats_that_run_or_unpack_something_first_are_not_opened(kind):
+    Image.fromarray(np.uint8(255 * line())).save(file := io.BytesIO(), kind)
+    with pytest.raises(PictureError, match="JPEG or PNG"):
+        predict_digits(NETWORK, file)
+
+
+@pytest.mark.parametrize("kind", ["a sketch", "a data URL", "3e38"])
+def test_what_other_programs_hand_over_is_a_picture(kind):
+    image = Image.fromarray(np.uint8(255 * line()))
+    image.save(file := io.BytesIO(), "png")
+    picture = {
+        "a sketch": {"background": None, "layers": [], "composite": image},
+        "a data URL": "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(),
+        "3e38": np.where(line() > 0.5, np.float32(3e38), np.float32(-3e38)),
+    }[kind]
+    assert find_boxes(picture) == [LINE]
+
+
+@pytest.mark.parametrize("shape", [(2003, 1001), (1001, 2003), (1499, 1500)])
+def test_no_box_ends_beyond_the_picture(shape):
+    picture = np.full(shape, 255, np.uint8)
+    picture[:, shape[1] // 2 : shape[1] // 2 + 40] = picture[-40:, 100:-1] = 0
+    for box in find_boxes(picture):
+        assert box.right <= shape[1] and box.bottom <= shape[0]
 
 
 def test_thousands_of_specks_get_a_sentence():
