@@ -1,6 +1,8 @@
 """network.js in Chromium gives the numbers that PyTorch gives with the same weights."""
 
+import json
 import math
+import re
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from mnist_helpers.detector import _load_detector
 from mnist_helpers.page import HERE, describe
 from research.recipes import LADDER
 
-from ..conftest import draw_digits
+from ..conftest import ROOT, draw_digits
 
 RUN = """([description, images]) => {
   const network = loadNetwork(description);
@@ -31,12 +33,16 @@ RUN = """([description, images]) => {
 
 @pytest.fixture(scope="module")
 def run(chromium):
-    """Return a function that runs a network in the browser: images in, logits [N, 10] out."""
+    """Return a function that runs a network, or what describes it, in the browser: images in,
+    logits [N, 10] out."""
     page = chromium.new_page()
     page.add_script_tag(content=(HERE / "network.js").read_text(encoding="utf-8"))
-    yield lambda model, images: torch.tensor(
-        page.evaluate(RUN, [describe(model), images.flatten(1).tolist()])
-    )
+
+    def run(model: nn.Module | dict, images: torch.Tensor) -> torch.Tensor:
+        described = model if isinstance(model, dict) else describe(model)
+        return torch.tensor(page.evaluate(RUN, [described, images.flatten(1).tolist()]))
+
+    yield run
     page.close()
 
 
@@ -68,6 +74,13 @@ def assert_same(run, model: nn.Module, images: torch.Tensor) -> None:
 @pytest.fixture(scope="module")
 def digits() -> torch.Tensor:
     return draw_digits(20).tensors[0] / 255
+
+
+def test_the_page_in_docs_answers_as_the_package_does(run, digits):
+    text = (ROOT / "docs" / "digits.html").read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    found = run(json.loads(data)["networks"]["classifier"], digits)
+    torch.testing.assert_close(found, expected(pretrained(), digits), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("load", [pretrained, _load_detector])
