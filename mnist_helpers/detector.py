@@ -17,8 +17,9 @@ WEIGHTS = Path(__file__).with_name("digit_detector.pt")  # a state_dict in half 
 class LocalContrast(nn.Module):
     """Subtract from each pixel the mean of the 11 x 11 pixels around it; divide by the contrast.
 
-    Beyond the border, the image is taken as reflected there. Images are float [N, 1, 28, 28]. The
-    weights were trained with this; the lesson's LocalNormalise differs at the border.
+    Beyond the border, the image is taken as reflected there. Images are float [N, 1, 28, 28]. This
+    and `make_detector` repeat some of model.py on purpose: who edits the lesson's network doesn't
+    change what its pictures are refused by.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -91,7 +91,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     sheet, paper = find_sheet(colours)
     contrast = remove_paper(paper)
     ink, mask = threshold(contrast)
-    if mask.any() and mask.size < 5_000 and not _without_edges(mask).any():
+    if mask.any() and 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
         # A scan's edge is darker than a pencil.
         contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
         fainter, rest = threshold(contrast)

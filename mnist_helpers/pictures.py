@@ -142,12 +142,15 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     slopes = [ndimage.gaussian_gradient_magnitude(each, 1) for each in np.log(plain.T + 0.05)]
     is_even = ndimage.binary_erosion(np.max(slopes, axis=0).T < 0.03, SQUARE, border_value=1)
     regions = measure.label(is_even, connectivity=1)
+    least = -1.0  # the brightness
     for region in np.argsort(-np.bincount(regions[is_even]))[:2]:  # the largest may be a desk
         is_paper = ndimage.binary_dilation(is_even & (regions == region), SQUARE)
         sheet = morphology.convex_hull_image(is_paper) if is_paper.any() else is_paper
         covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
-        if covered >= 0.93 and 0.15 < sheet.mean() < 0.98:
+        light = plain[is_paper].mean() if is_paper.any() else -1
+        if covered >= 0.93 and 0.15 < sheet.mean() < 0.98 and light > least:
             break
+        least = light + 0.05  # paper is lighter than a desk; the hole of a 0 isn't
     else:
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)

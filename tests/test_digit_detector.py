@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 
 import mnist_helpers
@@ -80,6 +81,14 @@ def test_it_does_not_depend_on_the_lessons_network(data, monkeypatch):
     monkeypatch.setattr(mnist_helpers.model, "DigitClassifier", None)
     monkeypatch.setattr(mnist_helpers.LocalNormalise, "forward", lambda self, images: 0 * images)
     assert torch.equal(importlib.reload(detector).is_digit(images), answers)
+
+
+def test_the_border_is_reflected():
+    """As scipy's filter of 11 x 11 has it, where it calls this "mirror"."""
+    image = np.random.default_rng(0).random((28, 28))
+    detail = image - ndimage.uniform_filter(image, 11, mode="mirror")
+    expected = detail / (np.sqrt(np.square(detail).mean()) + 0.02)
+    assert np.allclose(detector.LocalContrast()(torch.tensor(image)[None, None]), expected)
 
 
 def test_what_is_no_digit_keeps_its_probabilities():

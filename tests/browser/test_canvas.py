@@ -378,13 +378,14 @@ def test_the_products_of_a_convolutions_pixel_add_up_to_pytorchs_value(tools, na
         maps = model[:depth](image[None, None] / 255)[0]
     count, height, width = maps.shape
     canvas.tap(canvas.layer(str(depth - 1)), 5, 0, 8, 1)
-    for y, x in [(0, 0), (height // 2, width // 3), (height - 1, width - 1)]:
+    strongest = divmod(int(maps[5].abs().argmax()), width)
+    for y, x in [(0, 0), strongest, (height - 1, width - 1)]:
         canvas.tap(canvas.detail.locator("canvas").nth(1), x, y, width, height)
         assert canvas.detail.locator("b").text_content() == f"Map 5, row {y}, column {x}"
         rest = canvas.rest()
         assert rest["together"] == pytest.approx(float(maps[5, y, x]), abs=0.006)
         parts = sum(number for _, number in canvas.rows()) + rest["bias"] + rest.get("others", 0)
-        assert parts == pytest.approx(rest["together"], abs=0.05)
+        assert parts == pytest.approx(rest["together"], abs=0.005 * (len(canvas.rows()) + 3))
 
 
 def test_the_numbers_under_the_finger_are_those_of_patch_kernel_and_products(tools):
