@@ -190,10 +190,21 @@ function trace(network, results, node, { map, y, x }) {
   return { input, colours, window, size, parts, bias: bias?.data[map] ?? 0 };
 }
 
+const nameOf = ({ layer, type, op }) => (layer ? type.split("(")[0] : op);
+
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network) {
   const views = []; // of values: {index, block, canvas, height, width, count, columns, zoom, list}
   let [chosen, results] = [null, null]; // chosen: {view, map, y, x}
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        views.find(({ canvas }) => canvas === entry.target).isFar = !entry.isIntersecting;
+      }
+      if (results) update(results);
+    },
+    { rootMargin: "400px" }, // what is further from the screen isn't painted
+  );
   const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button>
     <p></p><div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="img"></canvas>
     <svg viewBox="0 0 100 44" style="position: absolute; overflow: visible; pointer-events: none">
@@ -205,9 +216,10 @@ function makeInside(network) {
     const view = { index, block, ...measure(network.nodes[index].shape), canvas: html("<canvas>") };
     const { height, width, count, canvas } = view;
     const isLast = index === network.output;
-    const columns = Math.min(height > 1 ? 8 : 32, count);
+    const columns = Math.min(height > 1 ? 8 : 16, count);
     view.zoom = Math.ceil((height > 1 ? 150 : 300) / (width * columns));
     views.push(Object.assign(view, { columns, list: isLast && html("<ol>") }));
+    seen.observe(canvas);
     const what = `${network.nodes[index].op}: ${count} of ${height} by ${width}`;
     Object.assign(canvas, { tabIndex: 0, role: "img", ariaLabel: `${what}; arrow keys choose` });
     canvas.onclick = (event) => {
@@ -226,14 +238,14 @@ function makeInside(network) {
   }
 
   /** Take apart this map, or the one of the block's convolution that it comes from. */
-  function choose({ block, count }, map) {
+  function choose({ block, count, canvas }, map) {
     const view = views.find((each) => each.block === block);
     const isSum = SUMS.includes(network.nodes[view.index].op) && view.count === count;
     if (!isSum || map < 0 || map >= count) return;
     chosen = { view, map, y: view.height >> 1, x: view.width >> 1 };
-    view.canvas.closest(".mnist-layer").after(detail);
+    canvas.closest(".mnist-layer").after(detail);
     update(results);
-    detail.scrollIntoView({ block: "nearest" });
+    for (const part of [detail, canvas]) part.scrollIntoView({ block: "nearest" });
   }
 
   function showDetail() {
@@ -258,11 +270,12 @@ function makeInside(network) {
 
     const isOne = parts.length === 1;
     const shown = parts.slice(0, isOne ? 1 : 6);
-    title.textContent = figure.hidden ? `Value ${map}` : `Map ${map}, row ${y}, column ${x}`;
+    const what = figure.hidden ? `value ${map}` : `map ${map}, row ${y}, column ${x}`;
+    title.textContent = `${nameOf(network.nodes[view.index])}, ${what}`;
     const target = figure.hidden ? "it" : "this pixel (point at another)";
-    const most = isOne ? "" : " These give most:";
+    const most = isOne ? "" : ` The ${shown.length} largest of ${parts.length}:`;
     const count = [parts.length, ...size].filter((length) => length > 1).join(" × ");
-    said.textContent = `${count} values, each times its weight, add up to ${target}.${most}`;
+    said.textContent = `${count} products, value × weight, and a bias add up to ${target}.${most}`;
     const [heaviest, largest] = ["weights", "products"].map((name) =>
       Math.max(...parts.map((part) => strongest(part[name]))),
     );
@@ -302,7 +315,8 @@ function makeInside(network) {
       const { data } = results[view.index];
       const isMarked = chosen?.view.block === view.block && chosen.view.count === view.count;
       view.marked = isMarked ? chosen.map : undefined;
-      paint(view.canvas, data, view, network.nodes[view.index].op === "input" ? INK : SIGNED);
+      const colours = network.nodes[view.index].op === "input" ? INK : SIGNED;
+      if (!view.isFar) paint(view.canvas, data, view, colours);
       if (view.list) view.list.replaceChildren(...Array.from(data, (v) => html("<li>", number(v))));
     }
     if (chosen) showDetail();
@@ -315,7 +329,7 @@ function makeInside(network) {
       const figures = indices
         .slice(indices.length > 5 ? -1 : 0) // of many operations, only what comes out
         .map((index) => makeView(index, block, names ? network.nodes[index].op : ""));
-      const name = html("<b>", layer ? type.split("(")[0] : op);
+      const name = html("<b>", nameOf(network.nodes[indices.at(-1)]));
       const sides = html("<span>", shape.slice(1).join(" × "));
       const head = html("<header>", name, html("<span>", layer), sides);
       return html("<div class='mnist-layer'>", head, html("<div>", ...figures));
@@ -333,16 +347,17 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
       aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
       <path fill="none" stroke="#111" stroke-width="${PEN}" stroke-linecap="round"
         stroke-linejoin="round" /><circle fill="none" stroke="#e08000" r="${PEN / 2}" />
-      <text x="140" y="266" fill="#777" font-size="15" text-anchor="middle">Draw a digit
-      here</text></svg>
+      <text x="140" y="266" fill="#777" font-size="15" text-anchor="middle"></text></svg>
       <div class="mnist-answer"><p aria-hidden="true"></p>
       <p aria-live="polite" style="position: absolute; clip-path: inset(50%); font-size: 1px"></p>
       <button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
     <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
-    <div class="mnist-inside"><p style="margin-top: 12px; font-size: 14px">Each small image is one
-      map that a layer computes: <b style="color: #c8362d">red</b> above zero,
-      <b style="color: #2f78c4">blue</b> below. Tap one to see how.</p></div></div></div>`);
+    <div class="mnist-inside"><p style="margin-top: 12px; font-size: 14px">Each layer turns
+      the images above it into new ones, its maps. A convolution looks for one small pattern
+      everywhere: <b style="color: #c8362d">red</b> where it is found,
+      <b style="color: #2f78c4">blue</b> where its opposite is. Tap a map of a convolution (Conv2d)
+      or a value of a Linear layer to see how.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, spoken, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
@@ -370,7 +385,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     const lines = strokes.map((points) => `M${[...points, points.at(-1)].join("L")}`);
     ink.setAttribute("d", lines.join(""));
     cursor.setAttribute("transform", `translate(${place})`);
-    hint.style.display = strokes.length && !isShown ? "none" : "";
+    hint.textContent = isShown ? "Draw over it" : strokes.length ? "" : "Draw a digit here";
     frame ||= requestAnimationFrame(compute);
   }
 
@@ -384,6 +399,7 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     const asked = detector && !stroke ? detector.run(pixels)[detector.output].data : [1];
     const isDigit = !isEmpty && total(asked.map(Math.exp)) > 1; // so is its logarithm above 0
     const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
+    answer.parentNode.classList.toggle("mnist-none", !isDigit && !isEmpty);
     answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
     if (!stroke) spoken.textContent = isEmpty ? "No digit yet" : words;
     bars.forEach((bar, i) => {
@@ -393,7 +409,11 @@ function mount(element, { networks: { classifier, detector }, gallery, model }) 
     });
     inside.update(results);
     const yours = "Your ten digits, in grey examples until you draw them";
-    told.textContent = canKeep() ? "Keep it as your" : model ? yours : "Or look at an example";
+    told.textContent = canKeep()
+      ? "Keep it as your"
+      : model
+        ? yours
+        : "Or look at an example; the network can be wrong";
     slots.forEach((slot, i) => {
       const kept = model?.get("kept")[i];
       slot.className = kept ? "" : "mnist-example";

@@ -20,10 +20,12 @@ PEN = 20  # width of its strokes
 KEPT: dict[str, dict] = {}  # the digits that the reader keeps, by their labels; all canvases' own
 CANVASES = weakref.WeakSet()
 # Where no widget can be shown: the page, laid over a picture that is left where frames aren't.
-STANDIN = """<div style="position: relative; max-width: 1000px">
+STANDIN = """<div style="position: relative; max-width: 1000px; overflow: hidden">
 <img src="data:image/png;base64,{picture}" style="width: 100%" alt="A picture of the canvas: a drawn
  digit, the network's answer, and what each of its layers computes">
-<iframe srcdoc="{page}" title="Canvas to draw a digit on" style="position: absolute; inset: 0;
+<iframe srcdoc="{page}" title="Canvas to draw a digit on" onload="
+ new ResizeObserver(([all]) => {{ this.parentNode.style.height = all.target.offsetHeight + 'px' }})
+ .observe(this.contentDocument.documentElement)" style="position: absolute; inset: 0;
  width: 100%; height: 100%; border: 0; background: white"></iframe></div>"""
 
 

@@ -381,7 +381,7 @@ def test_the_products_of_a_convolutions_pixel_add_up_to_pytorchs_value(tools, na
     strongest = divmod(int(maps[5].abs().argmax()), width)
     for y, x in [(0, 0), strongest, (height - 1, width - 1)]:
         canvas.tap(canvas.detail.locator("canvas").nth(1), x, y, width, height)
-        assert canvas.detail.locator("b").text_content() == f"Map 5, row {y}, column {x}"
+        assert canvas.detail.locator("b").text_content() == f"Conv2d, map 5, row {y}, column {x}"
         rest = canvas.rest()
         assert rest["together"] == pytest.approx(float(maps[5, y, x]), abs=0.006)
         parts = sum(number for _, number in canvas.rows()) + rest["bias"] + rest.get("others", 0)
