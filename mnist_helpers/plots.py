@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -58,13 +58,15 @@ def describe(figure: Figure, title: str, alt: str) -> Figure:
 
 
 def _image(axis, image: np.ndarray, caption: str = "", **style) -> None:
+    image = np.asarray(image)
     axis.axis("off")
-    axis.imshow(np.asarray(image), **style)
+    axis.imshow(image, **(style or (signed(image) if image.min() < 0 else INK)))
     axis.set_title(caption, fontsize=10)
 
 
 def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
-    """Show images [N, H, W], ink dark, each below its caption, five or six in a row."""
+    """Show images [N, H, W], each below its caption, five or six in a row: ink dark, or, where some
+    values are negative, red above zero and blue below."""
     columns = 5 if len(images) % 5 == 0 else min(6, max(3, len(images)))
     rows = max(1, -(-len(images) // columns))
     lines = max([1, *(caption.count("\n") + 1 for caption in captions)])
@@ -73,9 +75,9 @@ def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, caption in zip(axes.flat, images, captions, strict=False):
-        _image(axis, image, caption, **INK)
+        _image(axis, image, caption)
     if len(images) == 0:
-        _say(axes.flat[0], "There are none.")
+        axes.flat[0].text(0, 0.5, "There are none.", transform=axes.flat[0].transAxes)
     listed = "; ".join(caption.replace("\n", ", ") for caption in captions)
     return describe(figure, title, f"A grid of {len(images)} images: {listed}")
 
@@ -123,29 +125,17 @@ def convolution_step(image: torch.Tensor, kernel: torch.Tensor, row: int, column
     products = patch * kernel + 0.0  # which makes 0 of -0
     figure = Figure(4.4)
     axes = figure.subplots(2, 2)
-    _image(axes[0, 0], image, "image", **INK)
+    _image(axes[0, 0], image, "image")
     axes[0, 0].add_patch(Rectangle((column - 0.5, row - 0.5), size, size, fill=False, ec=ORANGE))
-    numbers = (("patch", patch, INK), ("kernel", kernel, signed(kernel)))
-    numbers += (("products", products, signed(products)),)
-    for axis, (name, values, style) in zip(axes.flat[1:], numbers, strict=True):
-        _image(axis, values, name, **style)
+    numbers = {"patch": patch, "kernel": kernel, "products": products}
+    for axis, (name, values) in zip(axes.flat[1:], numbers.items(), strict=True):
+        _image(axis, values, name)
         for (y, x), value in np.ndenumerate(np.asarray(values)):
             shade = axis.images[0].to_rgba(float(value))[:3]
             colour = "white" if np.dot(shade, (0.3, 0.6, 0.1)) < 0.5 else "black"
             axis.text(x, y, f"{value:.2g}", color=colour, ha="center", va="center")
     title = f"Products of patch and kernel: their sum {products.sum():.2f} is one pixel of the map"
     return describe(figure, title, "An image with a frame around a patch, and three tables.")
-
-
-def convolutions(rows: Sequence[tuple], title: str) -> Figure:
-    """Show rows of image, kernel and feature map, each [H, W]."""
-    figure = Figure(0.7 + 1.6 * max(1, len(rows)))
-    axes = figure.subplots(max(1, len(rows)), 3, squeeze=False)
-    for row, values in zip(axes, rows, strict=True):
-        for axis, value, name in zip(row, values, ("image", "kernel", "map"), strict=True):
-            style = INK if name == "image" else signed(value)
-            _image(axis, value, f"{name} {value.shape[0]} x {value.shape[1]}", **style)
-    return describe(figure, title, f"{len(rows)} rows of an image, a kernel and its feature map.")
 
 
 @torch.no_grad()
@@ -195,7 +185,7 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
             _label_end(error_axis, rows["epoch"], errors, "validation", ORANGE)
     for axis in (loss_axis, error_axis):
         axis.set_yscale("log")
-        _label_decades(axis.yaxis)
+        label_decades(axis.yaxis)
         tidy(axis)
     error_axis.invert_yaxis()
     error_axis.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
@@ -228,7 +218,7 @@ def ladder(study: pd.DataFrame, runs: dict[str, dict[str, float]], title: str) -
         points = [(error, places[rung]) for rung, values in own.items() for error in values]
         axis.plot(*(zip(*points, strict=True) if points else ((), ())), **style)
     axis.set_xscale("log")
-    _label_decades(axis.xaxis)
+    label_decades(axis.xaxis)
     axis.set(xlabel="validation error (%)", yticks=list(places.values()))
     axis.set_yticklabels(list(places))
     figure.legend(frameon=False, labelcolor="linecolor", loc="outside lower center", ncols=4)
@@ -276,27 +266,14 @@ def confusion_matrix(labels: torch.Tensor, predictions: torch.Tensor) -> Figure:
     return describe(figure, title, "Confusion matrix of labels and predictions.")
 
 
-def weight_images(weights: torch.Tensor, title: str) -> Figure:
-    """Show the weights [10, 784] of each digit as an image."""
-    figure = Figure(2.8)
-    values = weights.detach().float().cpu().view(10, 28, 28)
-    for digit, axis in enumerate(figure.subplots(2, 5).flat):
-        _image(axis, values[digit], str(digit), **signed(values))
-    return describe(figure, title, "The weights of each digit as an image of 28 x 28.")
-
-
 def covered(image: torch.Tensor, changes: torch.Tensor, title: str) -> Figure:
     """Show an image [H, W], and how a probability changes where a part of it is covered [H, W]."""
     figure = Figure(2.8)
     left, right = figure.subplots(1, 2)
-    _image(left, image, "image", **INK)
+    _image(left, image, "image")
     _image(right, changes, "change when covered here", **signed(changes))
     right.contour(np.asarray(image), levels=[100], colors=GREY, linewidths=0.7)
     return describe(figure, title, "An image, and a map of red and blue places.")
-
-
-def _say(axis, text: str) -> None:
-    axis.text(0, 0.5, text, transform=axis.transAxes, color=GREY)
 
 
 def _label_end(axis, x: pd.Series, y: pd.Series, name: str, colour: str) -> None:
@@ -309,15 +286,9 @@ def tidy(axis) -> None:
     axis.grid(alpha=0.25)
 
 
-def _label_decades(axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 in each decade, or more densely where it is short, in
-    plain numbers."""
-    low, high = sorted(axis.get_view_interval())
-    for steps in ((1, 2, 5), range(1, 10), np.linspace(1, 9.9, 90)):
-        ticks = [step * 10.0**power for power in range(-5, 3) for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) > 1:
-            break
-    axis.set_major_locator(FixedLocator(ticks))
+def label_decades(axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 in each decade, in plain numbers; more densely, as
+    LogLocator does by itself, where it is short."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

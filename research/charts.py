@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
-from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from mnist_helpers import plots
@@ -165,9 +164,7 @@ def chart(series: dict[str, pd.DataFrame], title: str, label: str = "test error 
     numbers = pd.concat({name: table["mean"] for name, table in series.items()})
     if 0 < 5 * numbers.min() < numbers.max():
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        plots.label_decades(axis.xaxis)
     elif numbers.min() < 0:
         axis.axvline(0, color=plots.GREY, linewidth=1)
     if len(series) > 1:
