@@ -254,14 +254,18 @@ def choices(results: Path) -> Finding:
 
 
 def _changes(results: Path, names: list[str], which: str) -> Finding:
-    rows = study.read(results / "study.csv")
-    table = compare(rows, {name: (name, LAST) for name in names}).sort_values("mean")
+    rows, pairs = study.read(results / "study.csv"), {name: (name, LAST) for name in names}
+    tables = {
+        f"{split} images": compare(rows, pairs, f"{split}_accuracy").sort_values("mean")
+        for split in ("test", "validation")
+    }
+    table = tables["test images"]
     sure = len(table[table["p"] < 0.05])
     title = f"{sure or 'None'} of {len(table)} {which} matter{'s' * (sure < 2)} beyond chance"
     answer = f"{title}. In points: {named(table['mean'])}."
     shown = errors(rows, {name: name for name in [LAST, *table.index]})
     figure = chart({"test error": shown}, title)
-    return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared({'test images': table})}")
+    return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared(tables)}")
 
 
 def means_of_kinds(table: pd.DataFrame) -> pd.DataFrame:
@@ -343,20 +347,12 @@ def published(results: Path) -> Finding:
 
 
 def speed(results: Path) -> Finding:
-    ours, usual = "lesson, float32", "usual loop, float32"
     table = pd.read_csv(results / "speed.csv", dtype=TEXT)
     speeds = table.pivot(index="round", columns="contender", values="images_per_second").dropna()
-
-    def times(name: str, other: str) -> float:
-        return (speeds[name] / speeds[other]).median()
-
-    title = f"The lesson's loop trains {times(ours, usual):.1f} times as fast as the usual loop"
-    answer = f"{title} in float32, and {times(ours, 'TensorDataset, float32'):.1f} times as fast "
-    answer += "as the same over tensors."
-    if (fast := "lesson, bfloat16") in speeds:
-        answer += f" In bfloat16, it is {times(fast, 'usual loop, bfloat16'):.1f} times as fast as "
-        answer += f"the usual loop in bfloat16, and {times(fast, ours):.1f} times as in float32."
-    ratios = speeds.div(speeds[usual], axis=0)[table["contender"].unique()]
+    ratios = speeds.div(speeds["usual loop, float32"], axis=0)[table["contender"].unique()]
     ratios = ratios.agg(["median", "min", "max"]).T.set_axis(["mean", "low", "high"], axis=1)
+    times = ratios["mean"]["lesson, float32"]
+    title = f"The lesson's loop trains {times:.1f} times as fast as the usual loop"
+    answer = f"{title} in float32. All in multiples of that: {named(ratios['mean'], '{:.1f}')}."
     figure = chart({"median": ratios}, title, "speed (usual loop in float32 = 1)")
     return Finding(answer, figure, measured_on(table))

@@ -76,37 +76,29 @@ def run_missing(
     returns when it is called with them (`columns`, or what it knows better of MACHINE), commit and
     machine.
 
-    Trials run in as many processes, or in joblib's present backend. One that fails costs no other
-    its row; at the end, an ExceptionGroup holds all failures. After Ctrl-C the same call goes on.
-    Raises filelock's Timeout if another process writes to this table.
+    Trials run in as many processes, or in joblib's present backend. The error of one that fails is
+    raised, and rows stay: after that, or after Ctrl-C, the same call goes on. Raises filelock's
+    Timeout if another process writes to this table.
     """
     keys = list(trials[0])
     columns = [*keys, *columns, "commit", *MACHINE]
-    commit, failures = current_commit(), []
+    commit = current_commit()
     output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{output}.lock", timeout=0):  # for another process would run the same trials
         done = {tuple(row[key] for key in keys) for row in read_rows(output, columns)}
         missing = [trial for trial in trials if tuple(map(str, trial.values())) not in done]
         parallel = Parallel(processes, return_as="generator_unordered", batch_size=1)
-        results: Generator = parallel(delayed(_try)(function, trial) for trial in missing)
+        results: Generator = parallel(delayed(_row)(function, trial) for trial in missing)
         with closing(results):
             for result in tqdm(results, total=len(missing), smoothing=0):
-                if isinstance(result, Exception):
-                    failures.append(result)
-                    continue
                 with output.open("a", newline="", encoding="utf-8") as file:
                     writer = csv.DictWriter(file, columns, lineterminator="\n")
                     writer.writerow({**result, "commit": commit})
-    if failures:
-        raise ExceptionGroup(f"{len(failures)} of {len(missing)} trials failed", failures)
 
 
-def _try(function: Callable[..., dict], trial: dict) -> dict | Exception:
-    try:
-        result = function(**trial)  # which may change the number of threads
-        return {**trial, **describe_machine(), **result}
-    except Exception as error:
-        return error
+def _row(function: Callable[..., dict], trial: dict) -> dict:
+    result = function(**trial)  # which may change the number of threads
+    return {**trial, **describe_machine(), **result}
 
 
 def make_parser(script: str, doc: str, output: Path | None = None) -> argparse.ArgumentParser:

@@ -22,12 +22,6 @@ def square(number: int) -> dict:
     return {"square": number**2}
 
 
-def square_but_two(number: int) -> dict:
-    if number == 2:
-        raise ValueError("two is not squared")
-    return square(number)
-
-
 def square_two_then_wait(number: int, folder: Path) -> dict:
     if number >= 2:
         (folder / f"waiting-{os.getpid()}").touch()
