@@ -12,13 +12,6 @@ NOTEBOOK = json.loads((ROOT / "MNISTModelTraining.ipynb").read_text(encoding="ut
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-class Shell(InteractiveShell):
-    """A notebook's shell without a window system."""
-
-    def enable_gui(self, gui=None):
-        """Take no notice of `%matplotlib inline`."""
-
-
 def edited(edits: dict[str, str]) -> list[str]:
     """Return the code cells with each pattern replaced, which must occur."""
     cells = CODE
@@ -38,7 +31,7 @@ def run(cells: list[str], folder: Path, **values: object) -> dict[str, torch.Ten
     """Run cells to the last one, in a notebook's shell, with other settings; return the
     weights that the lesson saves. The first error is raised."""
     values = {"DATA_ROOT": str(ROOT / "data"), "OUTPUT_ROOT": str(folder)} | values
-    shell = Shell()
+    shell = InteractiveShell()
     fewer = {  # validation and test images, so that the tests take minutes
         r"\[-5000:\]": "[-500:]",
         r"official_test\.data\[:, None\]": "official_test.data[:1000, None]",

@@ -5,9 +5,7 @@ import re
 import shlex
 import sys
 import tomllib
-from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 
@@ -56,32 +54,16 @@ def test_the_readmes_ladder_is_the_studys():
         ]
 
 
-def imports(path: Path) -> set[tuple[int, str]]:
-    """Return what code imports, also within functions: the level of the import and the name."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {(0, alias.name) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found |= {(node.level, name) for name in names}
-    return found
-
-
 def test_what_the_package_imports_is_required_by_it():
-    found = set().union(*map(imports, (ROOT / "mnist_helpers").glob("*.py")))
-    tops = {name.split(".")[0] for level, name in found if not level} - sys.stdlib_module_names
+    names = set()
+    for path in (ROOT / "mnist_helpers").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+    tops = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     installed = packages_distributions()  # the names of packages on the index
     needed = {installed.get(top, [top])[0].lower().replace("_", "-") for top in tops}
     required = {re.split("[><=]", each)[0] for each in PROJECT["dependencies"]}
     assert needed - {"traitlets"} <= required  # which comes with anywidget
-
-
-def test_imports_run_one_way():
-    modules = {path.stem: imports(path) for path in (ROOT / "mnist_helpers").glob("*.py")}
-    tops = {name.split(".")[0] for each in modules.values() for _, name in each}
-    assert not tops & {"research", "tests"}
-    graph = {module: {name for level, name in each if level} for module, each in modules.items()}
-    TopologicalSorter(graph).prepare()  # an error names the circle
-    core = {"data", "model", "evaluation", "training"}
-    assert all(graph[module] <= core for module in core)

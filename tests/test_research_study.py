@@ -247,36 +247,23 @@ def fog(x: np.ndarray) -> float:
     return x.mean() / (0.5 - x.mean()) if is_wide else np.nan
 
 
-def sums(x: np.ndarray) -> np.ndarray:
-    return np.stack([x[0].sum(axis=1), x[0].sum(axis=0)])  # of rows, of columns
-
-
-def centre(x: np.ndarray) -> np.ndarray:
-    return sums(x) @ np.arange(-13.5, 14) / x[0].sum()
-
-
 BLANK, FULL = ink(slice(0), slice(0)), ink(slice(28), slice(28))
-SQUARE, DOT = ink(slice(9, 19), slice(9, 19)), ink(slice(13, 15), slice(13, 15))
-BAR = ink(slice(12, 16), slice(14, 28))  # from the middle to the right
-# Images, and what on their damaged copies x, [50, 28, 28] in [0, 1], should be the strength.
+SQUARE = ink(slice(9, 19), slice(9, 19))
+# Images, and what on their damaged copies x, [50, 28, 28] in [0, 1], should be the strength, for
+# the damages that are not a library's.
 STRENGTHS = {
     "clean": (SQUARE, lambda x: np.abs(x - SQUARE[:, 0].numpy() / 255).max()),
     "fog": (BLANK, fog),
     "grey paper": (SQUARE, lambda x: x[0, [0, 27], [0, 27]] / x[0, 14, 14]),
-    "contrast": (SQUARE, lambda x: np.ptp(x) * x.mean() / (100 / 28**2)),  # the same mean
     "shadow": (BLANK, lambda x: x[0, :, [9, 18, 27]].T * [3, 1.5, 1] + x[0, :, [0]].T),
     "gaussian noise": (BLANK, lambda x: x.mean() * np.sqrt(2 * np.pi)),  # half of it is cut off
-    "gaussian blur": (DOT, lambda x: np.sqrt(sums(x) @ np.arange(-13.5, 14) ** 2 / x[0].sum())),
-    "rotation": (BAR, lambda x: np.degrees(np.arctan2(*centre(x)))),  # clockwise
-    "translation": (SQUARE, centre),
-    "scale": (SQUARE, lambda x: np.sqrt(x[0].sum()) / 10),
     "cover": (FULL, lambda x: np.sqrt((x[:, 4:24, 4:24] == 0).sum(axis=(1, 2)))),
-    "thin strokes": (SQUARE, lambda x: 11 - sums(x).max(axis=1)),
-    "thick strokes": (SQUARE, lambda x: sums(x).max(axis=1) - 9),
 }
 
 
-@pytest.mark.parametrize("name", robustness.MEASURED)
+@pytest.mark.parametrize(
+    "name", [name for name in robustness.MEASURED if name.rsplit(" ", 1)[0] in STRENGTHS]
+)
 def test_a_damage_has_the_strength_that_its_name_says(name):
     kind, strength = name.rsplit(" ", 1)
     images, measure = STRENGTHS[kind]

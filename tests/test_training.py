@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from sklearn import metrics
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import TensorDataset
@@ -179,13 +178,9 @@ def test_a_row_holds_the_epoch_and_its_figures(splits):
     model = perceptron()
     history = train(model, splits, epochs=2)
     assert [row["epoch"] for row in history] == [1, 2]
-    images, labels = splits.validation.tensors
-    probabilities = predict_proba(model, images).double()
-    probabilities /= probabilities.sum(dim=1, keepdim=True)
-    last = history[-1]
-    assert last["validation_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
-    accuracy = metrics.accuracy_score(labels, probabilities.argmax(dim=1))
-    assert last["validation_accuracy"] == pytest.approx(accuracy)
+    validation = evaluate(model, splits.validation)
+    assert history[-1]["validation_loss"] == pytest.approx(validation.loss)
+    assert history[-1]["validation_accuracy"] == pytest.approx(validation.accuracy)
 
 
 def test_without_validation_images_a_row_holds_the_training_loss_alone(splits):
