@@ -1,10 +1,9 @@
 """How fast the page answers in Chromium, and whether its numbers are PyTorch's, into
 results/page.csv.
 
-An answer is all values of the lesson's network for one of MNIST's test images, as the canvas takes
-them for each drawing; its time is the median of 200, also with a processor that Chromium itself
-throttles four times. All test images' logits are compared with PyTorch's. Needs Playwright and a
-Chromium.
+An answer is all values of the lesson's network for one test image, as the canvas takes them for
+each drawing; its time is the median of 200, also with a processor that Chromium itself throttles
+four times. All test images' logits are compared. Needs Playwright and a Chromium.
 """
 
 import shutil

@@ -3,15 +3,15 @@
 It is the last rung of the lesson, from the one of five seeds with the best validation accuracy.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
 from joblib import Parallel, cpu_count, delayed
 
 import mnist_helpers
-from mnist_helpers import evaluate, load, pretrained
+from mnist_helpers import DigitClassifier, evaluate, load
 from research.recipes import RECIPES
+from research.runner import make_parser
 
 WEIGHTS = Path(mnist_helpers.__file__).with_name("digit_classifier.pt")
 
@@ -27,16 +27,14 @@ def train(seed: int, root: str) -> tuple[tuple[float, float], dict[str, torch.Te
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m research.pretrained", description=__doc__)
-    parser.add_argument("--data", default="data", help="where MNIST is, or shall be fetched to")
-    options = parser.parse_args(arguments)
+    options = make_parser("pretrained", __doc__, WEIGHTS).parse_args(arguments)
     data = load(options.data)
     found = Parallel(min(cpu_count(), 5))(delayed(train)(seed, options.data) for seed in range(5))
-    for seed, ((accuracy, loss), _) in enumerate(found):
-        print(f"seed {seed}: validation accuracy {accuracy:.4f}, loss {-loss:.4f}")
-    torch.save(max(found, key=lambda each: each[0])[1], WEIGHTS)
-    print(f"Kept, in half precision: validation {evaluate(pretrained(), data.validation)}")
-    print(f"test {evaluate(pretrained(), data.test)}")
+    model = DigitClassifier()
+    torch.save(max(found, key=lambda each: each[0])[1], options.output)
+    model.load_state_dict(torch.load(options.output))
+    print(f"Kept, in half precision: validation {evaluate(model, data.validation)}")
+    print(f"test {evaluate(model, data.test)}")
 
 
 if __name__ == "__main__":

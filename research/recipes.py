@@ -14,6 +14,7 @@ from torchvision import transforms
 from mnist_helpers import MNIST, DigitClassifier, augment, evaluate, has_bfloat16, load, train
 
 BATCH_SIZE = 96
+NORMALISE = transforms.Normalize(0.1307, 0.3081)  # the training images' mean and deviation
 
 
 class NearestMean(nn.Sequential):
@@ -42,22 +43,15 @@ def hidden_layer() -> nn.Module:
 
 
 def convolutional(dropout: bool = False) -> nn.Module:
-    """The network of most tutorials; 0.1307 and 0.3081 are the training images' mean and standard
-    deviation. Its dropout is that of the last rung."""
+    """The network of most tutorials. Its dropout is that of the last rung."""
     return nn.Sequential(
-        transforms.Normalize((0.1307,), (0.3081,)),
+        NORMALISE,
         nn.Conv2d(1, 32, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
         nn.Conv2d(32, 64, kernel_size=5), nn.MaxPool2d(2), nn.ReLU(),
         nn.Dropout2d(0.1 * dropout), nn.Flatten(),
         nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Dropout(0.2 * dropout),
         nn.Linear(128, 10),
     )  # fmt: skip
-
-
-def fixed_normalisation() -> nn.Module:
-    """The lesson's network with the training images' mean and deviation in place of
-    LocalNormalise."""
-    return DigitClassifier(transforms.Normalize((0.1307,), (0.3081,)))
 
 
 def without(kind: type | UnionType) -> nn.Module:
@@ -110,10 +104,8 @@ class Recipe:
                 f"{len(images):,}: some would be in both. Give held_out=0, or fewer images."
             )
         training = TensorDataset(images[: self.images], labels[: self.images])
-        if not self.held_out:
-            return MNIST(training, None, data.test)
         validation = TensorDataset(images[-self.held_out :], labels[-self.held_out :])
-        return MNIST(training, validation, data.test)
+        return MNIST(training, validation if self.held_out else None, data.test)
 
     def train(self, seed: int, data: MNIST) -> tuple[nn.Module, list[dict]]:
         """Return the trained model, in evaluation mode, and its history; `data` is the lesson's."""
@@ -140,6 +132,7 @@ class Recipe:
         return model, history
 
 
+WITH_FIXED_MEAN = partial(DigitClassifier, NORMALISE)
 PLAIN = {"constant_rate": 1e-3, "augmentation": None}
 LADDER = {
     "nearest mean": Recipe(NearestMean, seeds=1, version="2026-11-30"),
@@ -147,9 +140,9 @@ LADDER = {
     "hidden layer": Recipe(hidden_layer, version="2026-11-30", **PLAIN),
     "two convolutions": Recipe(convolutional, **PLAIN),
     "+ dropout": Recipe(partial(convolutional, dropout=True), version="2026-11-30", **PLAIN),
-    "+ batch normalisation": Recipe(fixed_normalisation, **PLAIN),
-    "+ one cycle": Recipe(fixed_normalisation, augmentation=None),
-    "+ augmentation": Recipe(fixed_normalisation),
+    "+ batch normalisation": Recipe(WITH_FIXED_MEAN, **PLAIN),
+    "+ one cycle": Recipe(WITH_FIXED_MEAN, augmentation=None),
+    "+ augmentation": Recipe(WITH_FIXED_MEAN),
     "+ local normalisation": Recipe(seeds=10),
 }
 SMALL = ", 5,000 images"

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -66,17 +66,13 @@ def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
 
 
 def run_missing(
-    output: Path,
-    trials: list[dict],
-    function: Callable[..., dict],
-    columns: list[str],
-    processes: int = 1,
+    output: Path, trials: list[dict], function: Callable[..., dict], columns: list[str]
 ) -> None:
     """Append a row for each trial that has none yet: the trial's own values, what `function`
     returns when it is called with them (`columns`, or what it knows better of MACHINE), commit and
     machine.
 
-    Trials run in as many processes, or in joblib's present backend. The error of one that fails is
+    Trials run one by one, or as joblib's parallel_config says. The error of one that fails is
     raised, and rows stay: after that, or after Ctrl-C, the same call goes on. Raises filelock's
     Timeout if another process writes to this table.
     """
@@ -87,7 +83,7 @@ def run_missing(
     with FileLock(f"{output}.lock", timeout=0):  # for another process would run the same trials
         done = {tuple(row[key] for key in keys) for row in read_rows(output, columns)}
         missing = [trial for trial in trials if tuple(map(str, trial.values())) not in done]
-        parallel = Parallel(processes, return_as="generator_unordered", batch_size=1)
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
         results: Generator = parallel(delayed(_row)(function, trial) for trial in missing)
         with closing(results):
             for result in tqdm(results, total=len(missing), smoothing=0):
@@ -140,16 +136,12 @@ def run_study(
         if seed < recipes[name].seeds
     ]
     function = partial(function, data_root=str(Path(options.data).absolute()))
-    with ExitStack() as stack:
-        processes = options.processes
-        if options.dask:
-            from distributed import Client  # not needed, nor installed, on a single machine
-
-            stack.enter_context(Client(options.dask))
-            stack.enter_context(parallel_config("dask"))
-            processes = -1  # all that the cluster has
-        try:
-            run_missing(options.output, trials, function, columns, processes)
-        except KeyboardInterrupt:
-            print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
-            sys.exit(130)
+    workers = {"n_jobs": options.processes}
+    if options.dask:
+        workers = {"backend": "dask", "scheduler_host": options.dask}  # all that the cluster has
+    try:
+        with parallel_config(**workers):
+            run_missing(options.output, trials, function, columns)
+    except KeyboardInterrupt:
+        print(f"\nStopped. {options.output} holds what was finished; the same command goes on.")
+        sys.exit(130)

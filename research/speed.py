@@ -21,11 +21,8 @@ from research.runner import make_parser, run_missing
 
 BATCHES = 100
 PRECISIONS = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
-CONTENDERS = [
-    f"{loop}, {precision}"
-    for precision in PRECISIONS
-    for loop in ("usual loop", "TensorDataset", "lesson")
-]
+LOOPS = ["usual loop", "TensorDataset", "lesson"]
+CONTENDERS = [f"{loop}, {precision}" for precision in PRECISIONS for loop in LOOPS]
 
 
 def usual_epoch(model: nn.Module, loader: DataLoader, optimizer, bfloat16: bool) -> None:

@@ -13,6 +13,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from joblib import parallel_config
+
 from research.runner import run_missing
 
 TRIALS = [{"number": number} for number in range(5)]
@@ -51,4 +53,5 @@ if __name__ == "__main__":
         run_missing(output, TRIALS, square, ["square"])
     else:
         wait = partial(square_two_then_wait, folder=output.parent)
-        run_missing(output, TRIALS, wait, ["square"], processes=2)
+        with parallel_config(n_jobs=2):
+            run_missing(output, TRIALS, wait, ["square"])

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from filelock import FileLock, Timeout
 from joblib import parallel_config
 from scipy import stats
@@ -111,10 +111,9 @@ def test_a_cluster_fills_the_table_as_one_machine_does(tmp_path):
     with (
         mock.patch.dict(os.environ),
         LocalCluster(**small) as cluster,
-        Client(cluster),
-        parallel_config("dask"),
+        parallel_config("dask", scheduler_host=cluster.scheduler_address),
     ):
-        run_missing(output, TRIALS, square, ["square"], processes=-1)
+        run_missing(output, TRIALS, square, ["square"])
     assert squares(output) == SQUARES
 
 
