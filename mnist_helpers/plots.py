@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 from torch import nn
-from torch.utils.data import TensorDataset
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -80,27 +79,6 @@ def image_grid(images: Sequence, captions: Sequence[str], title: str) -> Figure:
         axes.flat[0].text(0, 0.5, "There are none.", transform=axes.flat[0].transAxes)
     listed = "; ".join(caption.replace("\n", ", ") for caption in captions)
     return describe(figure, title, f"A grid of {len(images)} images: {listed}")
-
-
-def sample_digits(dataset: TensorDataset) -> Figure:
-    """Show the first two images of each label."""
-    images, labels = dataset.tensors
-    first = torch.cat([(labels == digit).nonzero()[:2, 0] for digit in range(10)])
-    captions = [str(label) for label in labels[first].tolist()]
-    return image_grid(images[first, 0], captions, "The first two images of each label")
-
-
-def predictions(
-    dataset: TensorDataset, probabilities: torch.Tensor, indices: Sequence[int], title: str
-) -> Figure:
-    """Show images with "label → prediction" and the prediction's probability, from [N, 10]."""
-    images, labels = dataset.tensors
-    indices = [int(index) for index in indices]
-    captions = [
-        f"{labels[i]} → {probabilities[i].argmax()}\n{100 * probabilities[i].max():.0f} %"
-        for i in indices
-    ]
-    return image_grid(images[indices, 0], captions, title)
 
 
 def descent(curve: Sequence[tuple], steps: Sequence[tuple], title: str) -> Figure:

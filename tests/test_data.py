@@ -364,13 +364,6 @@ def test_links_are_followed_but_neither_up_nor_in_circles(found, files, tmp_path
     assert not found or contents(root) == files
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
-def test_a_pipe_is_not_waited_for(mirror, files, tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    fetch(tmp_path)
-    assert contents(tmp_path) == files
-
-
 # Other people's files
 
 

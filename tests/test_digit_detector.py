@@ -20,13 +20,13 @@ from .conftest import ROOT
 NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))  # which may be any, and untrained
 
 
-@pytest.fixture(scope="module")
-def refused(data) -> dict[str, float]:
-    """The share of ten pictures of each kind on which no digit is found."""
+def test_four_in_five_of_what_is_no_digit_are_refused_and_most_of_each_kind(data):
+    """Of ten pictures of each kind; a half of a digit may be another digit."""
     images, labels = (each.numpy() for each in data.validation.tensors)
     torch.manual_seed(7)
     kinds = digit_detector.make_kinds(images[:, 0], labels, np.random.default_rng(7))
-    return {kind: np.mean([is_refused(make()) for _ in range(10)]) for kind, make in kinds.items()}
+    refused = [np.mean([is_refused(make()) for _ in range(10)]) for make in kinds.values()]
+    assert min(refused) >= 0.5 and np.mean(refused) >= 0.8, refused
 
 
 def is_refused(picture: np.ndarray) -> bool:
@@ -35,14 +35,6 @@ def is_refused(picture: np.ndarray) -> bool:
     except PictureError:  # a pattern with too many marks
         return True
     return all(prediction.digit is None for prediction in predictions)
-
-
-def test_most_of_each_kind_that_is_no_digit_are_refused(refused):
-    assert min(refused.values()) >= 0.5, refused  # a half of a digit may be another digit
-
-
-def test_four_in_five_of_what_is_no_digit_are_refused(refused):
-    assert np.mean(list(refused.values())) >= 0.8, refused
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

@@ -98,8 +98,9 @@ def test_an_evaluation_changes_no_weight_statistic_mode_or_random_number(model):
     torch.testing.assert_close(state(model), before, rtol=0, atol=0)
 
 
-def test_images_may_come_without_the_dimension_of_channels(model, images):
-    assert torch.equal(predict_logits(model, images[:, 0]), predict_logits(model, images))
+def test_images_may_come_without_the_dimension_of_channels_or_as_an_array(model, images):
+    for each in (images[:, 0], images.numpy()):
+        assert torch.equal(predict_logits(model, each), predict_logits(model, images))
 
 
 def test_no_images_have_no_predictions(model, images):
@@ -157,12 +158,6 @@ def test_images_of_another_shape_are_refused(shape):
 def test_images_of_another_type_are_refused():
     with pytest.raises(ValueError, match="uint8.*float32"):
         predict_proba(perceptron(), torch.zeros(3, 28, 28))
-
-
-def test_images_may_be_an_array(images):
-    assert torch.equal(
-        predict_logits(perceptron(), images.numpy()), predict_logits(perceptron(), images)
-    )
 
 
 def test_a_network_that_returns_something_else_is_refused(images):

@@ -12,7 +12,7 @@ from torch import nn
 
 from mnist_helpers import plots
 
-from .conftest import draw_digits, drawn
+from .conftest import drawn
 
 HISTORY = [
     {"epoch": 1, "training_loss": 0.5, "validation_loss": 0.2, "validation_accuracy": 0.9},
@@ -39,22 +39,6 @@ def test_a_grid_shows_each_image_below_its_caption():
 def test_an_empty_grid_says_so():
     figure = drawn(plots.image_grid([], [], "no errors"))
     assert figure.axes[0].texts[0].get_text()
-
-
-def test_samples_are_of_the_label_that_stands_above_them():
-    digits = draw_digits(100)
-    figure = drawn(plots.sample_digits(digits))
-    for axis in figure.axes:
-        image = torch.as_tensor(axis.images[0].get_array().data)
-        of_label = digits.tensors[0][digits.tensors[1] == int(axis.get_title()), 0]
-        assert (of_label == image).flatten(1).all(dim=1).any()
-
-
-def test_predictions_show_label_prediction_and_probability():
-    digits = draw_digits(3)
-    probabilities = torch.eye(10)[[5, 1, 2]] * 0.8 + 0.02
-    figure = drawn(plots.predictions(digits, probabilities, [0], "title"))
-    assert figure.axes[0].get_title() == "0 → 5\n82 %"
 
 
 def test_the_curves_hold_the_history_and_the_earlier_one():
@@ -111,12 +95,6 @@ def test_the_confusion_matrix_is_that_of_scikit_learn():
         column, row = text.get_position()
         shown[int(row), int(column)] = int(text.get_text())
     assert np.array_equal(shown, metrics.confusion_matrix(labels, predictions))
-
-
-def test_the_most_frequent_errors_are_the_title_of_the_confusion_matrix():
-    pairs = torch.tensor([4, 4, 4, 9]), torch.tensor([9, 9, 4, 4])
-    title = plots.confusion_matrix(*pairs).get_suptitle()
-    assert re.findall(r"\d", title) == ["4", "9", "2", "9", "4", "1"]
 
 
 def test_a_convolution_is_shown_by_its_numbers():
