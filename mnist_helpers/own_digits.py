@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, transform, util
+from skimage import filters, measure, segmentation, transform, util
 from torch import nn
 
 from .detector import digit_odds
@@ -72,11 +72,8 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     odds = digit_odds(images).numpy()
     if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
         odds[:] = -1
-    inks = np.bincount(labels.ravel())[1:]
-    least = inks[odds > 0].item() / 2 if (odds > 0).sum() == 1 else 0  # beside it, less is noise
     digits = np.where(odds > 0, rows.argmax(dim=1), None).tolist()
-    found = zip(digits, rows, boxes, images, strict=True)
-    return [Prediction(*each) for each, ink in zip(found, inks, strict=True) if ink >= least]
+    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
 
 
 def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
@@ -91,19 +88,16 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     sheet, paper = find_sheet(colours)
     contrast = remove_paper(paper)
     ink, mask = threshold(contrast)
-    if mask.any() and 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
-        # A scan's edge is darker than a pencil.
+    if min(mask.shape) > 20 and not _without_edges(mask).any():
         contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
-        fainter, rest = threshold(contrast)
+        fainter, rest = threshold(contrast)  # an edge may be darker than a pencil
         ink, mask = (fainter, rest) if rest.any() else (ink, mask)
-    mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
-    if not sheet.all():
-        parts = measure.label(mask)
-        mask &= ~np.isin(parts, parts[~sheet])
-        if not mask.any() and sheet.mean() < 0.5:  # else it is a blank page
-            ink, mask = threshold(remove_paper(colours))
     within = _without_edges(mask)
-    parts, boxes, areas = _parts(within if within.any() else mask)
+    mask = _without_lines(within if within.any() else mask)
+    marks = segmentation.clear_border(measure.label(mask), mask=sheet)
+    if not marks.any() and sheet.mean() < 0.5:  # not a sheet, but the hole of a large 0
+        ink, marks = threshold(remove_paper(colours))
+    parts, boxes, areas = _parts(marks > 0)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -115,8 +109,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
     stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        own = np.minimum(stroke, 0.7 * np.bincount(owners, areas) / _sizes(boxes))  # its stroke
-        is_small = _sizes(boxes) < np.maximum(4 * own, 0.75 * usual)
+        is_small = _sizes(boxes) < 0.75 * usual
         count, joined = connected_components(_belong(boxes, stroke, usual, is_small))
         if count == len(boxes):
             break
@@ -182,14 +175,10 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
     parts, boxes, _ = _parts(mask)
     lines = np.zeros_like(mask)
     stroke = _stroke(mask) if len(boxes) else 0
-    second = np.sort(_sizes(boxes))[-2:].min(initial=mask.size)
     for number, (left, top, right, bottom) in enumerate(boxes, 1):
         height, width = bottom - top, right - left
-        is_high = height > 5 * stroke  # else it may be the bar of a 5
-        is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
-        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        is_rule = width > max(0.7 * mask.shape[1], 5 * height)
-        if is_wide or is_frame or is_rule:
+        is_wide = width > 1.5 * height and height > 5 * stroke  # else it may be the bar of a 5
+        if is_wide or width > max(0.7 * mask.shape[1], 5 * height):
             part = parts[top:bottom, left:right] == number
             lines[top:bottom, left:right] |= _find_lines(part, stroke)
     return mask & ~lines
