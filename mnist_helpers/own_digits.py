@@ -66,8 +66,8 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     ink, labels, boxes = find_digits(picture)
     if not boxes:
         return []
-    images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
-    images = torch.stack(images)
+    numbers = range(1, 1 + len(boxes))
+    images = torch.stack([normalise(np.where(labels == i, ink, 0)) for i in numbers])
     rows = predict_proba(model, images)
     odds = digit_odds(images).numpy()
     if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
@@ -88,7 +88,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     sheet, paper = find_sheet(colours)
     contrast = remove_paper(paper)
     ink, mask = threshold(contrast)
-    if min(mask.shape) > 20 and not _without_edges(mask).any():
+    if 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
         contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
         fainter, rest = threshold(contrast)  # an edge may be darker than a pencil
         ink, mask = (fainter, rest) if rest.any() else (ink, mask)
@@ -109,8 +109,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
     stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        is_small = _sizes(boxes) < 0.75 * usual
-        count, joined = connected_components(_belong(boxes, stroke, usual, is_small))
+        count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
@@ -172,16 +171,16 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
 def _without_lines(mask: np.ndarray) -> np.ndarray:
     """Take lines out of what is too wide to be one digit: the rules of paper, the line under a
     number, the top and bottom of a frame."""
-    parts, boxes, _ = _parts(mask)
-    lines = np.zeros_like(mask)
-    stroke = _stroke(mask) if len(boxes) else 0
-    for number, (left, top, right, bottom) in enumerate(boxes, 1):
-        height, width = bottom - top, right - left
-        is_wide = width > 1.5 * height and height > 5 * stroke  # else it may be the bar of a 5
-        if is_wide or width > max(0.7 * mask.shape[1], 5 * height):
-            part = parts[top:bottom, left:right] == number
-            lines[top:bottom, left:right] |= _find_lines(part, stroke)
-    return mask & ~lines
+    mask = mask.copy()
+    stroke = _stroke(mask) if mask.any() else 0
+    for part in measure.regionprops(measure.label(mask)):
+        height, width = part.image.shape
+        is_row = width > 1.5 * height  # of digits; else it may be the top and bottom of a frame
+        is_row |= width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
+        is_high = height > 5 * stroke  # else it may be the bar of a 5
+        if is_row and is_high or width > max(0.7 * mask.shape[1], 5 * height):
+            mask[part.slice] &= ~_find_lines(part.image, stroke)
+    return mask
 
 
 def _find_lines(part: np.ndarray, stroke: float) -> np.ndarray:
@@ -227,9 +226,7 @@ def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(
-    boxes: np.ndarray, stroke: float, usual: np.ndarray, is_small: np.ndarray
-) -> np.ndarray:
+def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -240,6 +237,7 @@ def _belong(
     larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
+    is_small = sizes < 0.75 * usual
     is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
     is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
     is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T

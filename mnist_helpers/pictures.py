@@ -147,8 +147,7 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = resize(plain[tuple(nearest)], *whole.shape, Image.Resampling.BILINEAR)
     # One pixel less: a strip of desk along the border may be too thin to be seen here.
-    sheet = ndimage.binary_erosion(sheet, SQUARE)
-    sheet = resize(sheet, *whole.shape, Image.Resampling.BILINEAR) > 0.5
+    sheet = resize(ndimage.binary_erosion(sheet, SQUARE), *whole.shape) > 0.5
     return sheet, np.where(sheet[:, :, None], colours, around)
 
 
