@@ -85,18 +85,16 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if the picture can't be opened or shows too many marks.
     """
     colours, (width, height) = open_picture(picture)
-    sheet, paper = find_sheet(colours)
-    contrast = remove_paper(paper)
-    ink, mask = threshold(contrast)
+    sheet, colours = find_sheet(colours)
+    contrast = remove_paper(colours)
+    ink, mask = threshold(contrast, sheet)
     if 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
         contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
-        fainter, rest = threshold(contrast)  # an edge may be darker than a pencil
+        fainter, rest = threshold(contrast, sheet)  # an edge may be darker than a pencil
         ink, mask = (fainter, rest) if rest.any() else (ink, mask)
     within = _without_edges(mask)
     mask = _without_lines(within if within.any() else mask)
     marks = segmentation.clear_border(measure.label(mask), mask=sheet)
-    if not marks.any() and sheet.mean() < 0.5:  # not a sheet, but the hole of a large 0
-        ink, marks = threshold(remove_paper(colours))
     parts, boxes, areas = _parts(marks > 0)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
@@ -126,18 +124,18 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
 
-def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def threshold(contrast: np.ndarray, sheet: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how much ink there is, in [0, 1], and where there is some, bool, [H, W] each.
 
     Faint pixels count where they are connected to dark ones: soft edges do, ruled lines and print
-    from the other side don't. Where nothing stands out from the paper's noise, there is no ink.
+    from the other side don't. Where nothing stands out from the sheet's noise, there is no ink.
     """
-    by_contrast = np.sort(contrast, axis=None)
-    top = by_contrast[-min(50, 1 + contrast.size // 1000)]  # a hairline has few pixels
-    dark = contrast > filters.threshold_otsu(np.clip(contrast, None, top))  # Otsu 1979
-    paper = np.median(contrast[~dark])
-    noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
-    full = np.percentile(contrast[dark], 75) - paper if dark.any() else 0
+    values = np.sort(contrast[sheet])
+    top = values[-min(50, 1 + values.size // 1000)]  # a hairline has few pixels
+    dark = values > filters.threshold_otsu(np.clip(values, None, top))  # Otsu 1979
+    paper = np.median(values[~dark])
+    noise = 1.4826 * np.median(np.abs(values[~dark] - paper))
+    full = np.percentile(values[dark], 75) - paper if dark.any() else 0
     if full < max(0.02, min(4 * noise, 0.6)):  # a tight picture has edges, hardly any paper
         return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
     # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.

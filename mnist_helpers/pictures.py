@@ -138,11 +138,14 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return whole, colours
     regions = measure.label(is_even, connectivity=1)
     # A desk may be larger than the sheet, but is darker.
-    sizes = np.bincount(regions[is_even], plain[is_even].mean(axis=1) ** 2)
+    light = plain.mean(axis=2)
+    sizes = np.bincount(regions[is_even], light[is_even] ** 2)
     is_paper = ndimage.binary_dilation(regions == sizes.argmax(), SQUARE)
     sheet = morphology.convex_hull_image(is_paper)
     covered = ndimage.binary_fill_holes(is_paper).sum() / sheet.sum()
-    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
+    # The paper around a large 0 is as light as that in its hole.
+    is_lighter = light[is_paper].mean() > np.percentile(light[~sheet], 75) if not sheet.all() else 0
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98 or not is_lighter:
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = resize(plain[tuple(nearest)], *whole.shape, Image.Resampling.BILINEAR)
