@@ -139,13 +139,13 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     regions = measure.label(is_even, connectivity=1)
     # A desk may be larger than the sheet, but is darker.
     light = plain.mean(axis=2)
-    sizes = np.bincount(regions[is_even], light[is_even] ** 2)
+    sizes = np.bincount(regions[is_even], (light[is_even] + 0.05) ** 2)
     is_paper = ndimage.binary_dilation(regions == sizes.argmax(), SQUARE)
     sheet = morphology.convex_hull_image(is_paper)
     covered = ndimage.binary_fill_holes(is_paper).sum() / sheet.sum()
-    # The paper around a large 0 is as light as that in its hole.
-    is_lighter = light[is_paper].mean() > np.percentile(light[~sheet], 75) if not sheet.all() else 0
-    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98 or not is_lighter:
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
+        return whole, colours
+    if np.percentile(light[~sheet], 70) > 0.95 * light[is_paper].mean():  # the hole of a large 0
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = resize(plain[tuple(nearest)], *whole.shape, Image.Resampling.BILINEAR)
