@@ -65,8 +65,6 @@ def _unpack(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
         raise ValueError(f"it has more than {MAX_PIXELS:,} pixels; please shrink it.")
     if image.format == "TIFF" and image.n_frames > 1:  # the first may be blank
         raise ValueError(f"the file has {image.n_frames} pages; please save each as a picture.")
-    if image.format == "TIFF":
-        image.load()  # turns it
     size = image.size
     if image.mode.startswith("I"):  # 16 or 32 bits
         image = image.convert("I").convert("F")
