@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, transform, util
+from skimage import filters, measure, segmentation, transform, util
 from torch import nn
 
 from .detector import digit_odds
@@ -66,17 +66,14 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     ink, labels, boxes = find_digits(picture)
     if not boxes:
         return []
-    images = [normalise(np.where(labels == i, ink, 0)) for i in range(1, 1 + len(boxes))]
-    images = torch.stack(images)
+    numbers = range(1, 1 + len(boxes))
+    images = torch.stack([normalise(np.where(labels == i, ink, 0)) for i in numbers])
     rows = predict_proba(model, images)
     odds = digit_odds(images).numpy()
     if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
         odds[:] = -1
-    inks = np.bincount(labels.ravel())[1:]
-    least = inks[odds > 0].item() / 2 if (odds > 0).sum() == 1 else 0  # beside it, less is noise
     digits = np.where(odds > 0, rows.argmax(dim=1), None).tolist()
-    found = zip(digits, rows, boxes, images, strict=True)
-    return [Prediction(*each) for each, ink in zip(found, inks, strict=True) if ink >= least]
+    return [Prediction(*each) for each in zip(digits, rows, boxes, images, strict=True)]
 
 
 def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
@@ -88,22 +85,17 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     if the picture can't be opened or shows too many marks.
     """
     colours, (width, height) = open_picture(picture)
-    sheet, paper = find_sheet(colours)
-    contrast = remove_paper(paper)
-    ink, mask = threshold(contrast)
-    if mask.any() and 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
-        # A scan's edge is darker than a pencil.
+    sheet, colours = find_sheet(colours)
+    contrast = remove_paper(colours)
+    ink, mask = threshold(contrast, sheet)
+    if 20 < min(mask.shape) < 64 and not _without_edges(mask).any():
         contrast[ndimage.binary_dilation(mask)] = np.median(contrast)
-        fainter, rest = threshold(contrast)
+        fainter, rest = threshold(contrast, sheet)  # an edge may be darker than a pencil
         ink, mask = (fainter, rest) if rest.any() else (ink, mask)
-    mask = _without_lines(_without_lines(mask))  # what is left of the longest may be a line, too
-    if not sheet.all():
-        parts = measure.label(mask)
-        mask &= ~np.isin(parts, parts[~sheet])
-        if not mask.any() and sheet.mean() < 0.5:  # else it is a blank page
-            ink, mask = threshold(remove_paper(colours))
     within = _without_edges(mask)
-    parts, boxes, areas = _parts(within if within.any() else mask)
+    mask = _without_lines(within if within.any() else mask)
+    marks = segmentation.clear_border(measure.label(mask), mask=sheet)
+    parts, boxes, areas = _parts(marks > 0)
     large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
     if len(large) > MOST_MARKS:
         raise PictureError(
@@ -115,9 +107,7 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
     stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
     while True:
-        own = np.minimum(stroke, 0.7 * np.bincount(owners, areas) / _sizes(boxes))  # its stroke
-        is_small = _sizes(boxes) < np.maximum(4 * own, 0.75 * usual)
-        count, joined = connected_components(_belong(boxes, stroke, usual, is_small))
+        count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
         owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
@@ -134,18 +124,18 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
 
-def threshold(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def threshold(contrast: np.ndarray, sheet: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how much ink there is, in [0, 1], and where there is some, bool, [H, W] each.
 
     Faint pixels count where they are connected to dark ones: soft edges do, ruled lines and print
-    from the other side don't. Where nothing stands out from the paper's noise, there is no ink.
+    from the other side don't. Where nothing stands out from the sheet's noise, there is no ink.
     """
-    by_contrast = np.sort(contrast, axis=None)
-    top = by_contrast[-min(50, 1 + contrast.size // 1000)]  # a hairline has few pixels
-    dark = contrast > filters.threshold_otsu(np.clip(contrast, None, top))  # Otsu 1979
-    paper = np.median(contrast[~dark])
-    noise = 1.4826 * np.median(np.abs(contrast[~dark] - paper))
-    full = np.percentile(contrast[dark], 75) - paper if dark.any() else 0
+    values = np.sort(contrast[sheet])
+    top = values[-min(50, 1 + values.size // 1000)]  # a hairline has few pixels
+    dark = values > filters.threshold_otsu(np.clip(values, None, top))  # Otsu 1979
+    paper = np.median(values[~dark])
+    noise = 1.4826 * np.median(np.abs(values[~dark] - paper))
+    full = np.percentile(values[dark], 75) - paper if dark.any() else 0
     if full < max(0.02, min(4 * noise, 0.6)):  # a tight picture has edges, hardly any paper
         return np.zeros_like(contrast), np.zeros(contrast.shape, bool)
     # Where a hairline is all the ink, Otsu's threshold may part ruled lines from paper instead.
@@ -179,20 +169,16 @@ def _without_edges(mask: np.ndarray) -> np.ndarray:
 def _without_lines(mask: np.ndarray) -> np.ndarray:
     """Take lines out of what is too wide to be one digit: the rules of paper, the line under a
     number, the top and bottom of a frame."""
-    parts, boxes, _ = _parts(mask)
-    lines = np.zeros_like(mask)
-    stroke = _stroke(mask) if len(boxes) else 0
-    second = np.sort(_sizes(boxes))[-2:].min(initial=mask.size)
-    for number, (left, top, right, bottom) in enumerate(boxes, 1):
-        height, width = bottom - top, right - left
+    mask = mask.copy()
+    stroke = _stroke(mask) if mask.any() else 0
+    for part in measure.regionprops(measure.label(mask)):
+        height, width = part.image.shape
+        is_row = width > 1.5 * height  # of digits; else it may be the top and bottom of a frame
+        is_row |= width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
         is_high = height > 5 * stroke  # else it may be the bar of a 5
-        is_wide = width > 1.5 * height and (is_high or width > 1.5 * second)
-        is_frame = width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0] and is_high
-        is_rule = width > max(0.7 * mask.shape[1], 5 * height)
-        if is_wide or is_frame or is_rule:
-            part = parts[top:bottom, left:right] == number
-            lines[top:bottom, left:right] |= _find_lines(part, stroke)
-    return mask & ~lines
+        if is_row and is_high or width > max(0.7 * mask.shape[1], 5 * height):
+            mask[part.slice] &= ~_find_lines(part.image, stroke)
+    return mask
 
 
 def _find_lines(part: np.ndarray, stroke: float) -> np.ndarray:
@@ -238,9 +224,7 @@ def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
     return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(
-    boxes: np.ndarray, stroke: float, usual: np.ndarray, is_small: np.ndarray
-) -> np.ndarray:
+def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
@@ -251,6 +235,7 @@ def _belong(
     larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
+    is_small = sizes < 0.75 * usual
     is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
     is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
     is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T

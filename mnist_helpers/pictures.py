@@ -1,14 +1,12 @@
 """Pictures of handwriting: opening what people bring, removing the paper, and MNIST's format."""
 
-import base64
 import io
-import itertools
 import os
 import warnings
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 from skimage import measure, morphology
 
@@ -31,31 +29,25 @@ def open_picture(picture: object) -> tuple[np.ndarray, tuple[int, int]]:
     """Return a picture as it is displayed, float32 [H, W, 3] in [0, 1], shrunk so as to be at most
     1,000 pixels wide and high, and its width and height before that.
 
-    `picture` is a path, an open file or its bytes, a data URL, a PIL image, a dict that has one as
-    its "composite" (Gradio's sketch), or an array or tensor [H, W], [H, W, C] or [C, H, W] of 1, 3
-    or 4 channels and any range. What is transparent shows paper. Raises PictureError.
+    `picture` is a path, an open file or its bytes, a PIL image, or an array or tensor [H, W],
+    [H, W, C] or [C, H, W] of 1, 3 or 4 channels and any range. What is transparent shows paper.
+    Raises PictureError.
     """
-    if isinstance(picture, dict) and "composite" in picture:
-        picture = picture["composite"]
     try:
-        if isinstance(picture, str) and picture.startswith("data:"):
-            picture = base64.b64decode(picture.partition(",")[2])
         if isinstance(picture, (bytes, bytearray, memoryview)):
             picture = io.BytesIO(picture)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of much that it then reads all the same
             if isinstance(picture, Image.Image):
-                values, size = _unpack(picture, is_ours=False)
+                values, size = _unpack(picture.copy())
             elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
                 with Image.open(picture, formats=FORMATS) as image:
-                    values, size = _unpack(image, is_ours=True)
+                    values, size = _unpack(image)
             else:
                 values = np.asarray(picture)
                 if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
                     values = np.moveaxis(values, 0, 2)
                 size = values.shape[1::-1]
-    except PictureError:
-        raise
     except UnidentifiedImageError:
         raise PictureError(
             f"This is no picture that can be read here ({', '.join(FORMATS)}): save it as JPEG or "
@@ -66,25 +58,23 @@ def open_picture(picture: object) -> tuple[np.ndarray, tuple[int, int]]:
     return _in_colour(values), size
 
 
-def _unpack(image: Image.Image, *, is_ours: bool) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the first frame's values, upright and shrunk, and its width and height before that."""
+def _unpack(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the first frame's values, upright and shrunk, and its width and height before that.
+    The image itself is shrunk, too."""
     if image.width * image.height > MAX_PIXELS:
-        raise PictureError(f"The picture has more than {MAX_PIXELS:,} pixels; please shrink it.")
+        raise ValueError(f"it has more than {MAX_PIXELS:,} pixels; please shrink it.")
     if image.format == "TIFF" and image.n_frames > 1:  # the first may be blank
-        raise PictureError(f"The file has {image.n_frames} pages; please save each as a picture.")
+        raise ValueError(f"the file has {image.n_frames} pages; please save each as a picture.")
     size = image.size
-    if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lying on its side
-        size = size[::-1]
-    if is_ours:
-        image.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))  # JPEG is unpacked at that size
-    image = ImageOps.exif_transpose(image)  # a copy
     if image.mode.startswith("I"):  # 16 or 32 bits
         image = image.convert("I").convert("F")
     elif image.has_transparency_data or image.mode not in {"L", "RGB", "F"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    # No sharper filter: see _shrink.
+    # No sharper filter: see _shrink. A JPEG isn't unpacked at more than twice that size.
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(image), size
+    image = ImageOps.exif_transpose(image)
+    is_turned = (image.width > image.height) != (size[0] > size[1])
+    return np.asarray(image), size[::-1] if is_turned else size
 
 
 def _in_colour(values: np.ndarray) -> np.ndarray:
@@ -113,53 +103,55 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
 def resize(
     values: np.ndarray, height: int, width: int, filter: int = Image.Resampling.LANCZOS
 ) -> np.ndarray:
-    """Resample [H, W], with anti-aliasing."""
-    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(image.resize((width, height), filter))
+    """Resample [H, W] or [H, W, C], with anti-aliasing."""
+    channels = np.moveaxis(np.atleast_3d(np.float32(values)), 2, 0)
+    resized = [Image.fromarray(each).resize((width, height), filter) for each in channels]
+    return np.stack(resized, axis=2).reshape(height, width, *values.shape[2:])
+
+
+def _scale_to(values: np.ndarray, side: int, filter: int = Image.Resampling.LANCZOS) -> np.ndarray:
+    """Return [H, W] or [H, W, C] with so many pixels on its longer side, in its own range."""
+    scale = side / max(values.shape[:2])
+    size = [max(1, round(scale * length)) for length in values.shape[:2]]
+    return np.clip(resize(values, *size, filter), values.min(), values.max())
 
 
 def _shrink(values: np.ndarray, side: int) -> np.ndarray:
-    """Return [H, W, C] so that it is at most so many pixels wide and high.
+    """Return [H, W] or [H, W, C] with at most so many pixels on its longer side.
 
-    No sharper filter: beside a stroke it makes paper brighter than any paper is."""
-    scale = min(side / max(values.shape[:2]), 1)
-    size = [max(1, round(scale * length)) for length in values.shape[:2]]
-    channels = np.moveaxis(values, 2, 0)
-    return np.stack([resize(each, *size, Image.Resampling.BILINEAR) for each in channels], axis=2)
+    No sharper filter: beside a stroke it makes paper brighter than paper nearby is."""
+    return _scale_to(values, min(side, max(values.shape[:2])), Image.Resampling.BILINEAR)
 
 
 def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the sheet of paper is, bool [H, W], and the picture [H, W, 3] with nothing but
     paper around it. Where nothing is sure to be a sheet, it is all of the picture.
 
-    A sheet is one of the two largest regions without sharp edges, when strokes are left out, and
+    A sheet is the largest and lightest region without sharp edges, when strokes are left out, and
     it is convex.
     """
     whole = np.ones(colours.shape[:2], bool)
-    if max(whole.shape) < 100:
-        return whole, colours
     plain = ndimage.median_filter(_shrink(colours, 128), (9, 9, 1), mode="nearest")  # no strokes
     slopes = [ndimage.gaussian_gradient_magnitude(each, 1) for each in np.log(plain.T + 0.05)]
     is_even = ndimage.binary_erosion(np.max(slopes, axis=0).T < 0.03, SQUARE, border_value=1)
+    if max(whole.shape) < 100 or not is_even.any():
+        return whole, colours
     regions = measure.label(is_even, connectivity=1)
-    least = -1.0  # the brightness
-    for region in np.argsort(-np.bincount(regions[is_even]))[:2]:  # the largest may be a desk
-        is_paper = ndimage.binary_dilation(is_even & (regions == region), SQUARE)
-        sheet = morphology.convex_hull_image(is_paper) if is_paper.any() else is_paper
-        covered = ndimage.binary_fill_holes(is_paper).sum() / max(sheet.sum(), 1)
-        light = plain[is_paper].mean() if is_paper.any() else -1
-        if covered >= 0.93 and 0.15 < sheet.mean() < 0.98 and light > least:
-            break
-        least = light + 0.05  # paper is lighter than a desk; the hole of a 0 isn't
-    else:
+    # A desk may be larger than the sheet, but is darker.
+    light = plain.mean(axis=2)
+    sizes = np.bincount(regions[is_even], (light[is_even] + 0.05) ** 2)
+    is_paper = ndimage.binary_dilation(regions == sizes.argmax(), SQUARE)
+    sheet = morphology.convex_hull_image(is_paper)
+    covered = ndimage.binary_fill_holes(is_paper).sum() / sheet.sum()
+    if covered < 0.93 or not 0.15 < sheet.mean() < 0.98:
+        return whole, colours
+    if np.percentile(light[~sheet], 70) > 0.95 * light[is_paper].mean():  # the hole of a large 0
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
-    around = plain[tuple(nearest)]
-    around = np.stack([resize(each, *whole.shape) for each in np.moveaxis(around, 2, 0)], axis=2)
+    around = resize(plain[tuple(nearest)], *whole.shape, Image.Resampling.BILINEAR)
     # One pixel less: a strip of desk along the border may be too thin to be seen here.
-    sheet = ndimage.binary_erosion(sheet, SQUARE)
-    sheet = resize(sheet, *whole.shape, Image.Resampling.BILINEAR) > 0.5
-    return sheet, np.where(sheet[:, :, None], colours, np.clip(around, 0, 1))
+    sheet = resize(ndimage.binary_erosion(sheet, SQUARE), *whole.shape) > 0.5
+    return sheet, np.where(sheet[:, :, None], colours, around)
 
 
 def remove_paper(colours: np.ndarray) -> np.ndarray:
@@ -167,51 +159,31 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
     ink): strokes, which are narrower than its window, vanish; shadows stay. Whether the ink is dark
-    or light, and whether the light changes across the paper, is tried: the ink is what covers least
-    of the picture, of its border, and of a small picture's corners.
+    or light is tried: it is what covers less of the picture, of its border, and of a small
+    picture's corners.
     """
     small = _shrink(colours, 64)
     # The mixture of red, green and blue in which ink and paper differ most.
     spread = (small - np.median(small, axis=(0, 1))).reshape(-1, 3)
     weights = np.linalg.eigh(spread.T @ spread).eigenvectors[:, -1]
     weights = np.float32(weights * np.copysign(1, weights.sum()))
-    small = small @ weights
-    is_tiny = max(small.shape) <= 32  # then ink may be most of it, and no light is to be seen
-    ways = itertools.product((1, -1), (False, not is_tiny))
-    sign, is_shaded = min(ways, key=lambda way: _covered(way[0] * small, way[1]))
+    sign = min((1, -1), key=lambda sign: _covered(sign * small @ weights))
     grey = sign * (colours @ weights)
-    grey = ndimage.gaussian_filter(grey, max(colours.shape[:2]) / 1000, mode="nearest")
-    paper = _find_paper(_shrink(grey[:, :, None], 128)[:, :, 0], is_shaded)
-    return resize(paper, *grey.shape) - grey
+    grey = ndimage.gaussian_filter(grey, max(grey.shape) / 1000, mode="nearest")
+    return resize(_find_paper(_shrink(grey, 128)), *grey.shape) - grey
 
 
-def _find_paper(grey: np.ndarray, is_shaded: bool) -> np.ndarray:
+def _find_paper(grey: np.ndarray) -> np.ndarray:
     """Return the brightness of the paper under dark ink, [H, W]."""
-    light = _find_light(grey) if is_shaded else 0
     window = max(5, round(WINDOW / 2 * max(grey.shape)))
     # Beyond the border everything is light, so that a stroke along the border vanishes, too.
-    rest = grey - light
-    paper = ndimage.grey_closing(rest, 2 * window + 1, mode="constant", cval=rest.max())
-    return light + ndimage.gaussian_filter(paper, window / 4, mode="nearest")
+    paper = ndimage.grey_closing(grey, 2 * window + 1, mode="constant", cval=grey.max())
+    return ndimage.gaussian_filter(paper, window / 4, mode="nearest")
 
 
-def _find_light(grey: np.ndarray) -> np.ndarray:
-    """Return the slow change of light across paper with dark ink, [H, W]: a polynomial of second
-    degree, fitted to what isn't much darker than it."""
-    rows, columns = np.mgrid[-1 : 1 : grey.shape[0] * 1j, -1 : 1 : grey.shape[1] * 1j]
-    terms = np.stack([rows**0, rows, columns, rows**2, columns**2, rows * columns], axis=2)
-    is_paper = np.ones(grey.shape, bool)
-    for _ in range(10):
-        some = terms[is_paper]  # least squares by the normal equations, which are fast
-        light = terms @ np.linalg.lstsq(some.T @ some, some.T @ grey[is_paper], rcond=None)[0]
-        is_paper = grey >= light - (grey - light).std()
-    return light
-
-
-def _covered(grey: np.ndarray, is_shaded: bool) -> float:
-    """Return how much of a picture and its border is ink if it is dark ink, in even light or not.
-    Uneven light can explain away much, so it has to be better."""
-    contrast = _find_paper(grey, is_shaded) - grey
+def _covered(grey: np.ndarray) -> float:
+    """Return how much of a picture and its border is ink if it is dark ink."""
+    contrast = _find_paper(grey) - grey
     full = max(np.percentile(contrast, 99), contrast.max() / 2, 1e-6)  # a hairline has few pixels
     ink = np.clip(contrast / full, 0, 1)
     i = min(ink.shape) // 21  # within a frame, but for small pictures
@@ -219,7 +191,7 @@ def _covered(grey: np.ndarray, is_shaded: bool) -> float:
     covered = ink.mean() + 2 * border.mean()
     if max(ink.shape) <= 32:  # digits cut tight seldom reach corners; a photo's may be dark
         covered += 2 * ink[np.ix_([0, -1], [0, -1])].mean()
-    return (1.2 if is_shaded else 1) * covered
+    return covered
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:
@@ -244,8 +216,3 @@ def crop(ink: np.ndarray) -> np.ndarray:
     """Return the part of [H, W] that holds the ink."""
     rows, columns = np.nonzero(ink > min(0.2, ink.max() / 2))
     return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-
-
-def _scale_to(ink: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(ink.shape)
-    return np.clip(resize(ink, *(max(1, round(scale * length)) for length in ink.shape)), 0, 1)
