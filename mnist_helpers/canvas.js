@@ -280,7 +280,7 @@ function makeInside(network) {
 function mount(element, { networks, gallery, model }) {
   const classifier = loadNetwork(networks.classifier);
   const detector = networks.detector && loadNetwork(networks.detector);
-  const root = html(`<div class="mnist-canvas" data-lm-suppress-shortcuts="true"><div>
+  const root = html(`<div class="mnist-canvas"><div>
     <div class="mnist-left"><div class="mnist-stage">
     <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application"
       aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
@@ -389,9 +389,13 @@ function mount(element, { networks, gallery, model }) {
       show();
     };
   });
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does.
-  root.onkeydown = root.onkeyup = ({ ctrlKey, metaKey }) =>
-    root.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at
+  // the element that has the focus, before any listener of ours but the window's.
+  const shield = ({ target, ctrlKey, metaKey }) => {
+    if (!root.contains(target)) return;
+    target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  };
+  window.addEventListener("keydown", shield, true);
 
   /** Show what is kept, and take over a notebook's drawing: another view's, or one from before. */
   function update() {
@@ -407,7 +411,10 @@ function mount(element, { networks, gallery, model }) {
   element.replaceChildren(root);
   update();
   if (!strokes.length) slots[3].click();
-  return () => names.forEach((name) => model?.off(name, update));
+  return () => {
+    window.removeEventListener("keydown", shield, true);
+    for (const name of names) model?.off(name, update);
+  };
 }
 
 /** Show the canvas in a notebook: what anywidget asks for. */
