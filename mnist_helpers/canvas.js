@@ -340,7 +340,8 @@ function mount(element, { networks, gallery, model }) {
     });
     const yours = "Your ten digits, in grey examples until you draw them";
     const examples = "Or look at an example; the network can be wrong";
-    told.textContent = canKeep() ? "Keep it as your" : model ? yours : examples;
+    const refusal = isDigit || isEmpty ? "" : "No digit. ";
+    told.textContent = refusal + (canKeep() ? "Keep it as your" : model ? yours : examples);
     inside.update(results);
   }
 
