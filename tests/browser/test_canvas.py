@@ -81,6 +81,7 @@ class Canvas:
         return self.root.locator(".mnist-answer p").first.text_content()
 
     def path(self) -> str:
+        self.wait()
         return self.paper.locator("path").get_attribute("d")
 
     def layer(self, name: str):
@@ -88,23 +89,22 @@ class Canvas:
         layer = self.root.locator(".mnist-layer", has=self.page.get_by_text(name, exact=True))
         return layer.locator("canvas").last
 
-    def tap(self, canvas, column: float, row: float, columns: int, rows: int) -> None:
+    def tap(self, layer: str, map: int) -> None:
+        """Take apart a layer's map or value."""
+        self.layer(layer).locator("..").get_by_role("radio").nth(map).click()
+
+    def point(self, x: int, y: int, width: int, height: int) -> None:
+        """Point at a pixel of the map that is taken apart."""
+        canvas = self.detail.locator(".mnist-from canvas").last
         box = canvas.bounding_box()
-        x, y = (column + 0.5) / columns * box["width"], (row + 0.5) / rows * box["height"]
+        x, y = (x + 0.5) / width * box["width"], (y + 0.5) / height * box["height"]
         canvas.click(position={"x": x, "y": y})
 
-    def rows(self) -> list[tuple[str, float]]:
-        """Return what the detail lists: names of maps, and what each gives."""
-        rows = self.detail.locator("output").locator("..").all()
-        return [
-            (row.locator("> span").text_content(), value(row.locator("output").text_content()))
-            for row in rows
-        ]
-
-    def rest(self) -> dict[str, float]:
-        """Return the numbers of the detail's last line by their names."""
-        text = self.detail.locator("p").last.text_content()
-        return {name: value(number) for name, number in re.findall(r"(\w+): (\S+\d)", text)}
+    def rows(self) -> dict[str, float]:
+        """Return what adds up to the value: what it comes from, and how much each gives."""
+        rows = [row.locator("> *") for row in self.detail.locator(".mnist-parts > div").all()]
+        texts = [(row.first.text_content(), row.last.text_content()) for row in rows]
+        return {name: value(number) for name, number in texts}
 
     def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -187,9 +187,8 @@ def test_on_a_phone_drawing_answer_and_the_first_maps_are_seen_together(drawn):
 def test_nothing_is_wider_than_the_page(drawn, width):
     drawn.page.set_viewport_size({"width": width, "height": 844})
     for layer in ("layers.1", "layers.5", "layers.11", "layers.15"):
-        drawn.tap(drawn.layer(layer), 0, 0, 8, 4)
-        wide = "document.documentElement.scrollWidth"
-        assert drawn.page.evaluate(wide) <= width, layer
+        drawn.tap(layer, 3)
+        assert drawn.page.evaluate("document.documentElement.scrollWidth") <= width, layer
 
 
 def test_undo_takes_back_the_last_stroke(drawn):
@@ -214,6 +213,26 @@ def test_a_finger_scrolls_the_page_beside_the_canvas_and_not_on_it(drawn):
     assert drawn.answer() == "1" and drawn.page.evaluate(scrolled) == 0
     drawn.draw_by_finger([[(0.5, 2.5 - i / 12) for i in range(20)]])  # below it
     drawn.page.wait_for_function(f"{scrolled} > 0")
+
+
+def test_a_drawing_that_was_scrolled_away_is_not_drawn_on(drawn):
+    before, box = drawn.path(), drawn.paper.bounding_box()
+    drawn.page.evaluate("(y) => scrollTo(0, y)", box["y"] + box["height"] / 2)
+    assert drawn.paper.bounding_box()["y"] == pytest.approx(-box["height"] / 2, abs=1)
+    drawn.draw_by_finger(
+        [[(0.5, 1.4 - i / 25) for i in range(20)]]
+    )  # where it was before, below it
+    drawn.page.wait_for_function(
+        f"document.scrollingElement.scrollTop > {box['y'] + box['height'] / 2}"
+    )
+    assert drawn.path() == before
+
+
+def test_maps_that_are_tapped_stay_in_view(drawn):
+    drawn.tap("layers.5", 60)
+    box = drawn.layer("layers.5").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+    assert drawn.detail.is_visible()
 
 
 def test_it_can_be_used_with_the_keyboard_alone(drawn):
@@ -257,14 +276,15 @@ def test_a_screen_reader_is_told_the_answer_once_the_pen_is_lifted(drawn):
     assert told.text_content() == "No digit"
 
 
-def test_a_notebook_as_html_holds_a_canvas_that_works(chromium, tmp_path):
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_notebook_as_html_holds_a_canvas_that_works_and_is_seen_whole(chromium, tmp_path, width):
     data, _ = mnist.DrawingCanvas(mnist.pretrained(), page=True)._repr_mimebundle_()
     output = nbformat.v4.new_output("execute_result", data, execution_count=1)
     cell = nbformat.v4.new_code_cell("canvas", outputs=[output], execution_count=1)
     notebook = nbformat.v4.new_notebook(cells=[cell])
     text, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
     (tmp_path / "lesson.html").write_text(text, encoding="utf-8")
-    page = chromium.new_page(viewport={"width": 1200, "height": 1000})
+    page = chromium.new_page(viewport={"width": width, "height": 1000})
     page.route(re.compile("^http"), lambda route: route.abort())
     page.goto((tmp_path / "lesson.html").as_uri(), wait_until="domcontentloaded")
     frame = page.frame_locator("iframe")
@@ -273,6 +293,8 @@ def test_a_notebook_as_html_holds_a_canvas_that_works(chromium, tmp_path):
     canvas.draw(write(7))
     frame.get_by_text("7", exact=True).first.wait_for()
     assert canvas.answer() == "7"
+    content = frame.locator("html").bounding_box()["height"]
+    assert page.locator("iframe").bounding_box()["height"] == pytest.approx(content, abs=1)
     page.close()
 
 
@@ -283,10 +305,8 @@ def test_a_notebook_as_html_holds_a_canvas_that_works(chromium, tmp_path):
 def tools(phone):
     """A page on which the module's own functions can be called."""
     phone.goto("about:blank")
-    names = "toImage, mount, loadNetwork"
-    script = front_end().replace(
-        "export default { render };", f"Object.assign(window, {{ {names} }});"
-    )
+    shown = "Object.assign(window, { toImage, mount });"
+    script = front_end().replace("export default { render };", shown)
     phone.add_script_tag(type="module", content=script)
     phone.wait_for_function("Boolean(window.mount)")
     phone.add_style_tag(path=ROOT / "mnist_helpers" / "canvas.css")
@@ -295,7 +315,7 @@ def tools(phone):
 
 MOUNT = """([description, gallery]) => {
   const element = document.body.appendChild(document.createElement("main"));
-  mount(element, { networks: { classifier: loadNetwork(description) }, gallery });
+  mount(element, { networks: { classifier: description }, gallery });
 }"""
 
 
@@ -365,107 +385,72 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.fixture
+def three(tools) -> torch.Tensor:
+    """The example of a 3, as networks get it."""
+    return image_of(tools, GALLERY["drawings"][3]["strokes"])[None, None] / 255
+
+
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_the_products_of_a_convolutions_pixel_add_up_to_pytorchs_value(tools, name):
+def test_the_products_of_a_convolutions_pixel_add_up_to_pytorchs_value(tools, three, name):
     model = CONVOLUTIONS[name]()
     with torch.no_grad():
-        model(torch.zeros(1, 1, 28, 28))
-    halved(model)
-    canvas = mount(tools, model)
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"])
+        model(three)
+    canvas = mount(tools, halved(model))
     depth = 2 if "second" in name else 1
     with torch.no_grad():
-        maps = model[:depth](image[None, None] / 255)[0]
-    count, height, width = maps.shape
-    canvas.tap(canvas.layer(str(depth - 1)), 5, 0, 8, 1)
-    strongest = divmod(int(maps[5].abs().argmax()), width)
-    for y, x in [(0, 0), strongest, (height - 1, width - 1)]:
-        canvas.tap(canvas.detail.locator("canvas").nth(1), x, y, width, height)
-        assert canvas.detail.locator("b").text_content() == f"Conv2d, map 5, row {y}, column {x}"
-        rest = canvas.rest()
-        assert rest["together"] == pytest.approx(float(maps[5, y, x]), abs=0.006)
-        parts = sum(number for _, number in canvas.rows()) + rest["bias"] + rest.get("others", 0)
-        assert parts == pytest.approx(rest["together"], abs=0.005 * (len(canvas.rows()) + 3))
+        maps = model[:depth](three)[0]
+    _, height, width = maps.shape
+    canvas.tap(str(depth - 1), 5)
+    largest = divmod(int(maps[5].abs().argmax()), width)
+    for y, x in [(0, 0), largest, (height - 1, width - 1)]:
+        canvas.point(x, y, width, height)
+        rows = canvas.rows()
+        together = rows.pop("together")
+        assert together == pytest.approx(float(maps[5, y, x]), abs=0.006)
+        assert sum(rows.values()) == pytest.approx(together, abs=0.005 * (len(rows) + 1))
 
 
-def test_the_numbers_under_the_finger_are_those_of_patch_kernel_and_products(tools):
+def test_the_numbers_under_the_finger_are_those_of_patch_kernel_and_products(tools, three):
     model = CONVOLUTIONS["plain"]()
     canvas = mount(tools, model)
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"]) / 255
-    canvas.tap(canvas.layer("0"), 2, 0, 8, 1)
-    canvas.tap(canvas.detail.locator("canvas").nth(1), 11, 9, 24, 24)
-    patch, kernel = image[9:14, 11:16], model[0].weight.data[2, 0]
-    for table, values in zip(
-        canvas.detail.locator(".mnist-numbers").all(), (patch, kernel, patch * kernel), strict=True
-    ):
+    canvas.tap("0", 2)
+    canvas.point(11, 9, 24, 24)
+    patch, kernel = three[0, 0, 9:14, 11:16], model[0].weight.data[2, 0]
+    tables = canvas.detail.locator("figure").all()
+    for table, values in zip(tables, (patch, kernel, patch * kernel), strict=True):
         shown = [value(text) for text in table.locator("span").all_text_contents()]
         assert shown == pytest.approx(values.flatten().tolist(), abs=0.0051)
 
 
-def test_of_many_maps_those_that_give_most_are_shown(tools):
-    canvas = mount(tools, halved(mnist.pretrained()))
-    model = halved(mnist.pretrained())
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"])[None, None] / 255
-    with torch.no_grad():
-        maps = model.layers[:5](image)[0]
-    canvas.tap(canvas.layer("layers.5"), 4, 1, 8, 8)
-    canvas.tap(canvas.detail.locator("canvas").nth(1), 3, 2, 8, 8)
-    given = (maps[:, 2:7, 3:8] * model.layers[5].weight.data[12]).sum((1, 2))
-    order = given.abs().argsort(descending=True)[:6].tolist()
-    assert [name for name, _ in canvas.rows()] == [str(each) for each in order]
-    shown = [number for _, number in canvas.rows()]
-    assert shown == pytest.approx(given[order].tolist(), abs=0.006)
-
-
-def test_a_logit_shows_which_of_the_last_layers_inputs_gave_most(tools):
+@pytest.mark.parametrize(("layer", "map"), [(5, 12), (15, 8)])
+def test_of_many_maps_or_values_those_that_give_most_are_shown(tools, three, layer, map):
     model = halved(mnist.pretrained())
     canvas = mount(tools, model)
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"])[None, None] / 255
+    canvas.tap(f"layers.{layer}", map)
     with torch.no_grad():
-        given = model.layers[:15](image)[0] * model.layers[15].weight[8]
-    canvas.tap(canvas.layer("layers.15"), 8, 0, 10, 1)
+        inputs = model.layers[:layer](three)[0]
+    if layer == 5:
+        canvas.point(3, 2, 8, 8)
+        inputs = inputs[:, 2:7, 3:8]
+    given = inputs * model.layers[layer].weight.data[map]
+    given = given.reshape(len(inputs), -1).sum(1)
     order = given.abs().argsort(descending=True)[:6].tolist()
-    assert [name for name, _ in canvas.rows()] == [str(each) for each in order]
-    with torch.no_grad():
-        logit = model(image)[0, 8].item()
-    assert canvas.rest()["together"] == pytest.approx(logit, abs=0.02)
+    shown = list(canvas.rows().items())[:6]
+    assert [name for name, _ in shown] == [f"ReLU {each}" for each in order]
+    assert [number for _, number in shown] == pytest.approx(given[order].tolist(), abs=0.006)
 
 
-def test_a_linear_layer_on_an_image_shows_its_weights_as_an_image(tools):
+def test_a_linear_layer_on_an_image_shows_its_weights_as_an_image(tools, three):
     model = small(nn.Flatten(), nn.Linear(784, 10))
     canvas = mount(tools, model)
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"]) / 255
-    canvas.tap(canvas.layer("1"), 4, 0, 10, 1)
-    ((name, number),) = canvas.rows()
-    assert number == pytest.approx(float(model[1].weight.data[4] @ image.flatten()), abs=0.006)
-    assert canvas.detail.locator(".mnist-one canvas").count() == 3
-
-
-class Rows(nn.Module):
-    """A layer on each row of the image, which is one of 28 vectors."""
-
-    def __init__(self):
-        super().__init__()
-        self.each, self.last = nn.Linear(28, 12), nn.Linear(336, 10)
-
-    def forward(self, images):
-        return self.last(self.each(images[:, 0]).flatten(1))
-
-
-def test_a_layer_on_rows_shows_the_row_that_a_value_comes_from(tools):
-    torch.manual_seed(0)
-    model = halved(Rows())
-    canvas = mount(tools, model)
-    image = image_of(tools, GALLERY["drawings"][3]["strokes"]) / 255
-    canvas.tap(canvas.layer("each"), 0, 0, 1, 1)
-    canvas.tap(canvas.detail.locator("canvas").nth(1), 7, 13, 12, 28)
-    with torch.no_grad():
-        expected = model.each(image)[13, 7].item()
-    assert canvas.rest()["together"] == pytest.approx(expected, abs=0.006)
-    given = image[13] * model.each.weight.data[7]
-    assert max(number for _, number in canvas.rows()) == pytest.approx(
-        float(given.max()), abs=0.006
+    canvas.tap("1", 4)
+    expected = float(model[1].weight.data[4] @ three.flatten())
+    assert canvas.rows()["input 0"] == pytest.approx(expected, abs=0.006)
+    sizes = canvas.detail.locator(".mnist-one canvas").evaluate_all(
+        "(all) => all.map((c) => c.width)"
     )
+    assert sizes == [28, 28, 28]
 
 
 def test_names_of_classes_and_layers_are_text(tools):
@@ -492,12 +477,10 @@ def test_what_follows_a_convolution_stands_in_its_block(tools):
 def test_more_than_64_maps_are_shown_when_one_asks_for_them(tools):
     model = small(nn.Conv2d(1, 72, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(72, 10))
     canvas = mount(tools, model)
-    canvas.layer("0").scroll_into_view_if_needed()
-    frame = canvas.layer("0").locator("..")
-    whole, seen = canvas.layer("0").bounding_box()["height"], frame.bounding_box()["height"]
-    assert seen == pytest.approx(whole * 8 / 9, rel=0.02)
-    canvas.press("Show all 72")
-    assert frame.bounding_box()["height"] == pytest.approx(whole)
+    last, more = (canvas.root.locator(f"input[value='{i}']").first for i in (63, 71))
+    seen = last.is_visible(), more.is_visible()
+    canvas.root.get_by_text("Show all 72").click()
+    assert seen == (True, False) and more.is_visible()
 
 
 def test_two_canvases_on_a_page_have_each_their_own_drawing(tools):
