@@ -1,5 +1,5 @@
 // Runs a network that page.py describes. `torch` holds the operations: each does what PyTorch's
-// documentation says of it, and takes the same arguments; null stands for None. A tensor is
+// documentation says of it; its arguments are those of ATen, null stands for None. A tensor is
 // { shape, data }, where data is a Float32Array of the elements, row by row.
 
 const total = (numbers) => numbers.reduce((left, right) => left + right, 0);

@@ -26,17 +26,15 @@ NAMES = {  # PyTorch's own names for some of them
     "native_batch_norm_legit_no_training": "batch_norm", "unsafe_view": "view", "unsqueeze": "view",
 }  # fmt: skip
 aten = torch.ops.aten
+# What is taken apart, beside what PyTorch takes apart of its own accord
 OTHERS = [aten.elu, aten.gelu, aten.leaky_relu, aten.linalg_vector_norm, aten.repeat]
-SPLIT_UP = (
-    get_decompositions(OTHERS)
-    | {  # beside those that PyTorch splits of its own accord
-        aten._safe_softmax.default: lambda x, dim, dtype=None: x.softmax(dim),
-        aten.select.int: lambda x, dim, index: x.narrow(dim, index % x.shape[dim], 1).squeeze(dim),
-        aten.split_with_sizes.default: lambda x, sizes, dim=0: [
-            x.narrow(dim, sum(sizes[:i]), size) for i, size in enumerate(sizes)
-        ],
-    }
-)
+SPLIT_UP = get_decompositions(OTHERS) | {
+    aten._safe_softmax.default: lambda x, dim, dtype=None: x.softmax(dim),
+    aten.select.int: lambda x, dim, index: x.narrow(dim, index % x.shape[dim], 1).squeeze(dim),
+    aten.split_with_sizes.default: lambda x, sizes, dim=0: [
+        x.narrow(dim, sum(sizes[:i]), size) for i, size in enumerate(sizes)
+    ],
+}
 
 
 def describe(model: nn.Module) -> dict:
