@@ -1,5 +1,5 @@
 // Runs a network that page.py describes. `torch` holds the operations: each does what PyTorch's
-// documentation says of it, and takes the same arguments; null stands for None. A tensor is
+// documentation says of it; its arguments are those of ATen, null stands for None. A tensor is
 // { shape, data }, where data is a Float32Array of the elements, row by row.
 
 const total = (numbers) => numbers.reduce((left, right) => left + right, 0);
@@ -29,22 +29,6 @@ function copy(x, shape, strides) {
   return result;
 }
 
-/** Take the elements at these indices along a dimension; beyond its ends are only `value`s. */
-function take(x, dim, indices, value = 0) {
-  const axis = dim < 0 ? dim + x.shape.length : dim;
-  const [length, size] = [x.shape[axis], product(x.shape.slice(axis + 1))];
-  const shape = Object.assign([...x.shape], { [axis]: indices.length });
-  const result = full(shape, value);
-  for (let row = 0, to = 0; row < product(shape.slice(0, axis)); row++) {
-    for (const index of indices) {
-      const from = (row * length + index) * size;
-      if (index >= 0 && index < length) result.data.set(x.data.subarray(from, from + size), to);
-      to += size;
-    }
-  }
-  return result;
-}
-
 /** Repeat tensors, or numbers, along dimensions of length 1, so that all have the same shape. */
 function broadcast(...values) {
   const tensors = values.map((value) => (value.shape ? value : full([], value)));
@@ -55,7 +39,7 @@ function broadcast(...values) {
 }
 
 /** Operations on each element, and on the one beside it in another tensor. */
-const unary = (f) => (x, a) => ({ shape: x.shape, data: x.data.map((value) => f(value, a)) });
+const unary = (f) => (x) => ({ shape: x.shape, data: x.data.map((value) => f(value)) });
 const binary = (f) => (left, right, a) => {
   const [x, y] = broadcast(left, right);
   return { shape: x.shape, data: x.data.map((value, i) => f(value, y.data[i], a)) };
@@ -69,9 +53,8 @@ const reduction = (f) => (x, dim, keepdim) => {
   const order = [...all.filter((axis) => !isGone(axis)), ...all.filter(isGone)];
   const rows = torch.permute(x, order).data;
   const shape = all.map((axis) => (isGone(axis) ? 1 : x.shape[axis]));
-  const { data } = full(shape, 0);
-  const size = rows.length / data.length;
-  data.forEach((_, i) => (data[i] = f(rows.subarray(i * size, (i + 1) * size))));
+  const size = rows.length / product(shape);
+  const data = full(shape, 0).data.map((_, i) => f(rows.subarray(i * size, (i + 1) * size)));
   return { shape: keepdim ? shape : shape.filter((_, axis) => !isGone(axis)), data };
 };
 
@@ -113,13 +96,22 @@ function convolution(x, weight, bias, stride, padding, dilation, groups) {
   return torch.add(maps, bias ? torch.view(bias, [outputs, ...kernel.fill(1)]) : 0);
 }
 
+/** Subtract the mean and divide by the deviation; multiply and add what was learned. */
+function normalise(x, mean, variance, weight, bias, epsilon) {
+  const standard = torch.div(torch.sub(x, mean), torch.sqrt(torch.add(variance, epsilon)));
+  return torch.add(torch.mul(standard, weight ?? 1), bias ?? 0);
+}
+
+/** Let vectors of a number for each channel of x stand beside its maps. */
+const perChannel = ({ shape }, ...vectors) =>
+  vectors.map((each) => each && torch.view(each, [shape[1], ...shape.slice(2).fill(1)]));
+
 const torch = {
   abs: unary(Math.abs),
   exp: unary(Math.exp),
   expm1: unary(Math.expm1),
   log: unary(Math.log),
   log1p: unary(Math.log1p),
-  logical_not: unary((x) => Number(x === 0)),
   neg: unary((x) => -x),
   reciprocal: unary((x) => 1 / x),
   relu: unary((x) => Math.max(x, 0)),
@@ -155,9 +147,13 @@ const torch = {
 
   amax: reduction((row) => row.reduce((x, y) => Math.max(x, y))),
   amin: reduction((row) => row.reduce((x, y) => Math.min(x, y))),
-  any: reduction((row) => Number(row.some((x) => x !== 0))),
   mean: reduction((row) => total(row) / row.length),
   sum: reduction(total),
+  var: (x, dim, correction, keepdim) => {
+    const squares = torch.square(torch.sub(x, torch.mean(x, dim, true)));
+    const variance = (row) => total(row) / (row.length - (correction ?? 1));
+    return reduction(variance)(squares, dim, keepdim);
+  },
   softmax: (x, dim) => torch.exp(torch.log_softmax(x, dim)),
   log_softmax: (x, dim) => {
     const below = torch.sub(x, torch.amax(x, dim, true)); // whose exponential is finite
@@ -176,9 +172,11 @@ const torch = {
     return copy(x, shape, strides);
   },
   slice: (x, dim, start, end, step) => {
-    const indices = range(0, x.shape.at(dim)).slice(start ?? 0, end ?? undefined);
-    const kept = indices.filter((_, i) => i % step === 0);
-    return take(x, dim, kept);
+    const [axis, strides] = [axisOf(x, dim), stridesOf(x.shape)];
+    const kept = range(0, x.shape[axis]).slice(start ?? 0, end ?? undefined);
+    const shape = replaced(x.shape, axis, Math.ceil(kept.length / step));
+    const rest = { data: x.data.subarray(kept[0] * strides[axis]) };
+    return copy(rest, shape, replaced(strides, axis, step * strides[axis]));
   },
   cat: (tensors, dim) => {
     const shape = [...tensors[0].shape];
@@ -195,8 +193,10 @@ const torch = {
   },
   constant_pad_nd: (x, sides, value) =>
     range(0, sides.length / 2).reduce((padded, i) => {
-      const indices = range(-sides[2 * i], x.shape.at(-1 - i) + sides[2 * i + 1]);
-      return take(padded, -1 - i, indices, value);
+      const [axis, before, after] = [padded.shape.length - 1 - i, sides[2 * i], sides[2 * i + 1]];
+      const kept = torch.slice(padded, axis, Math.max(-before, 0), Math.min(after, 0) || null, 1);
+      const blank = (count) => full(replaced(padded.shape, axis, Math.max(count, 0)), value);
+      return torch.cat([blank(before), kept, blank(after)], axis);
     }, x),
 
   linear: (x, weight, bias) => torch.add(torch.matmul(x, torch.permute(weight, [1, 0])), bias ?? 0),
@@ -240,30 +240,30 @@ const torch = {
       const means = range(0, count).map((n) => torch.mean(part(n), dim, true));
       return torch.cat(means, dim);
     }, x),
-  batch_norm: (x, mean, variance, weight, bias, training, momentum, epsilon) => {
-    const shape = [x.shape[1], ...x.shape.slice(2).fill(1)];
-    const perChannel = (each, none) => (each ? torch.view(each, shape) : none);
-    const deviation = torch.sqrt(torch.add(perChannel(variance), epsilon));
-    const standard = torch.div(torch.sub(x, perChannel(mean)), deviation);
-    return torch.add(torch.mul(standard, perChannel(weight, 1)), perChannel(bias, 0));
+  batch_norm: (x, weight, bias, mean, variance, momentum, epsilon) =>
+    normalise(x, ...perChannel(x, mean, variance, weight, bias), epsilon),
+  layer_norm: (x, shape, weight, bias, epsilon) => {
+    const dims = range(-shape.length, 0);
+    const moments = [torch.mean(x, dims, true), torch.var(x, dims, 0, true)];
+    return normalise(x, ...moments, weight, bias, epsilon);
+  },
+  group_norm: (x, groups, weight, bias, epsilon) => {
+    const size = x.data.length / x.shape[0] / groups;
+    const rows = torch.view(x, [x.shape[0], groups, size]);
+    const standard = torch.view(torch.layer_norm(rows, [size], null, null, epsilon), x.shape);
+    return normalise(standard, 0, 1, ...perChannel(x, weight, bias), 0);
   },
 };
 
-/** Decode a number of half precision from its 16 bits. */
-function half(bits) {
-  const [exponent, fraction] = [(bits >> 10) & 31, (bits & 1023) / 1024];
-  const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
-  return bits & 0x8000 ? -size : size;
-}
-
 /** Make a network of what page.py describes: run(pixels) returns each node's tensor. */
 function loadNetwork(description) {
-  const letters = atob(description.weights);
-  const bytes = new DataView(Uint8Array.from(letters, (letter) => letter.charCodeAt(0)).buffer);
-  const constants = description.constants.map(({ shape, offset, bits }) => {
-    const halves = (_, i) => half(bytes.getUint16(offset + 2 * i, true));
-    const read = bits === 16 ? halves : (_, i) => bytes.getFloat32(offset + 4 * i, true);
-    return { shape, data: full(shape, 0).data.map(read) };
+  const constants = description.constants.map(({ shape, bits, data }) => {
+    const { buffer } = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    if (bits === 32) return tensor(shape, new Float32Array(buffer));
+    // Half precision has the same bits elsewhere, and an exponent that is smaller by 112.
+    const move = (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
+    const moved = new Float32Array(Uint32Array.from(new Uint16Array(buffer), move).buffer);
+    return { shape, data: moved.map((value) => value * 2 ** 112) };
   });
   const run = (pixels) => {
     const values = [];

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -114,12 +113,6 @@ def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
 def test_a_network_that_cannot_be_shown_is_an_error_of_the_cell():
     with pytest.raises(ValueError, match=r"\[1, 10\]"):
         mnist.DrawingCanvas(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)))
-
-
-def test_without_jupyter_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    with pytest.raises(ImportError, match="pip install anywidget"):
-        mnist.DrawingCanvas(linear())
 
 
 def test_a_notebook_holds_the_same_text_after_each_run(canvas):

@@ -33,16 +33,12 @@ RUN = """([description, images]) => {
 
 @pytest.fixture(scope="module")
 def run(chromium):
-    """Return a function that runs a network, or what describes it, in the browser: images in,
-    logits [N, 10] out."""
+    """Return a function that runs a description in the browser: images in, logits [N, 10] out."""
     page = chromium.new_page()
     page.add_script_tag(content=(HERE / "network.js").read_text(encoding="utf-8"))
-
-    def run(model: nn.Module | dict, images: torch.Tensor) -> torch.Tensor:
-        described = model if isinstance(model, dict) else describe(model)
-        return torch.tensor(page.evaluate(RUN, [described, images.flatten(1).tolist()]))
-
-    yield run
+    yield lambda described, images: torch.tensor(
+        page.evaluate(RUN, [described, images.flatten(1).tolist()])
+    )
     page.close()
 
 
@@ -59,16 +55,11 @@ def in_half_precision(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def expected(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return torch.cat([model(image[None]) for image in images])
-
-
-def assert_same(run, model: nn.Module, images: torch.Tensor) -> None:
-    logits = expected(model, images)
-    torch.testing.assert_close(
-        run(model, images), logits, rtol=0, atol=1e-4 * logits.abs().max().item()
-    )
+@torch.no_grad()
+def assert_same(run, model, images: torch.Tensor, atol=None, described=None) -> None:
+    logits = torch.cat([model(image.clone()[None]) for image in images]).float()
+    atol = atol or 1e-4 * logits.abs().max().item()
+    torch.testing.assert_close(run(described or describe(model), images), logits, rtol=0, atol=atol)
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +67,16 @@ def digits() -> torch.Tensor:
     return draw_digits(20).tensors[0] / 255
 
 
+@pytest.mark.parametrize("load", [pretrained, _load_detector])
+def test_the_packages_networks(run, digits, load):
+    assert_same(run, load(), digits, atol=1e-3)
+
+
 def test_the_page_in_docs_answers_as_the_package_does(run, digits):
     text = (ROOT / "docs" / "digits.html").read_text(encoding="utf-8")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    found = run(json.loads(data)["networks"]["classifier"], digits)
-    torch.testing.assert_close(found, expected(pretrained(), digits), rtol=0, atol=1e-3)
-
-
-@pytest.mark.parametrize("load", [pretrained, _load_detector])
-def test_the_packages_networks(run, digits, load):
-    torch.testing.assert_close(run(load(), digits), expected(load(), digits), rtol=0, atol=1e-3)
+    described = json.loads(data)["networks"]["classifier"]
+    assert_same(run, pretrained(), digits, atol=1e-3, described=described)
 
 
 @pytest.mark.parametrize("name", LADDER)
@@ -109,11 +100,8 @@ class Attention(nn.Module):
     def __init__(self, weights: bool):
         super().__init__()
         self.weights = weights
-        self.embed, self.norm, self.classify = (
-            nn.Linear(28, 32),
-            nn.LayerNorm(32),
-            nn.Linear(32, 10),
-        )
+        self.embed, self.classify = nn.Linear(28, 32), nn.Linear(32, 10)
+        self.norm = nn.LayerNorm(32)
         self.position = nn.Parameter(torch.randn(28, 32))
         self.attend = nn.MultiheadAttention(32, 4, batch_first=True)
 
@@ -124,9 +112,9 @@ class Attention(nn.Module):
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind):
+    def __init__(self):
         super().__init__()
-        self.recur, self.classify = kind(28, 16, batch_first=True), nn.Linear(16, 10)
+        self.recur, self.classify = nn.LSTM(28, 16, batch_first=True), nn.Linear(16, 10)
 
     def forward(self, images):
         return self.classify(self.recur(images.squeeze(1))[0][:, -1])
@@ -152,9 +140,8 @@ NETWORKS = {
     "resnet18": resnet18,
     "attention": lambda: Attention(weights=False),
     "attention with weights": lambda: Attention(weights=True),
-    "lstm": lambda: Recurrent(nn.LSTM),
+    "lstm": Recurrent,
     "in place": InPlace,
-    "bfloat16": lambda: pretrained().bfloat16(),
     "float64": lambda: pretrained().double(),
     "channels last": lambda: pretrained().to(memory_format=torch.channels_last),
 }
@@ -164,15 +151,13 @@ NETWORKS = {
 def test_other_networks(run, digits, name):
     torch.manual_seed(0)
     model = in_half_precision(NETWORKS[name]())
-    if name == "bfloat16":
-        return torch.testing.assert_close(
-            run(model, digits), run(model.float(), digits), rtol=0, atol=1e-4
-        )
-    images = digits[:3].to(next(model.parameters()).dtype)
-    logits = expected(model, images.clone()).float()
-    torch.testing.assert_close(
-        run(model, images), logits, rtol=0, atol=1e-4 * logits.abs().max().item()
-    )
+    assert_same(run, model, digits[:3].to(next(model.parameters()).dtype))
+
+
+def test_a_network_in_bfloat16_is_computed_more_precisely(run, digits):
+    model = pretrained().bfloat16()
+    answers = run(describe(model), digits)
+    torch.testing.assert_close(answers, run(describe(model.float()), digits), rtol=0, atol=1e-4)
 
 
 def test_a_compiled_network_is_the_one_that_was_compiled():
@@ -221,15 +206,6 @@ def test_convolutions(run, seed):
     assert_same_operation(run, in_half_precision(layer), (1, groups * inputs, height, width))
 
 
-@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d])
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_convolutions_whose_padding_is_a_word(run, kind, padding):
-    torch.manual_seed(0)
-    layer = kind(2, 3, kernel_size=4, padding=padding, dilation=2)
-    shape = (1, 2, 9) if kind is nn.Conv1d else (1, 2, 9, 8)
-    assert_same_operation(run, in_half_precision(layer), shape)
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_poolings(run, seed):
     torch.manual_seed(seed)
@@ -247,28 +223,23 @@ def test_poolings(run, seed):
 
 
 WEIGHT = torch.linspace(-1, 1, 6).half().float()
-OPERATIONS = {
+ACTIVATIONS = [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Mish(), nn.ELU(0.7), nn.Hardswish()]
+ACTIVATIONS += [nn.LeakyReLU(0.2), nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.ReLU6()]
+OPERATIONS = {str(each): (each, (1, 300)) for each in ACTIVATIONS} | {
+    "padded by a word": (nn.Conv2d(2, 3, 4, padding="same", dilation=2), (1, 2, 9, 8)),
+    "in 1 dimension": (nn.Conv1d(2, 3, 4, padding="same", dilation=2), (1, 2, 9)),
+    "not padded": (nn.Conv2d(2, 3, 4, padding="valid"), (1, 2, 9, 8)),
     "divided by 3": (lambda x: F.avg_pool2d(x, 2, divisor_override=3), (1, 2, 6, 6)),
     "pooling in 1 dimension": (lambda x: F.avg_pool1d(F.max_pool1d(x, 2), 3), (1, 2, 30)),
     "adaptive pooling": (nn.AdaptiveAvgPool2d((3, 5)), (1, 2, 7, 11)),
     "adaptive pooling to one pixel": (nn.AdaptiveAvgPool2d(1), (1, 3, 5, 4)),
     "adaptive pooling in 1 dimension": (nn.AdaptiveAvgPool1d(3), (1, 2, 7)),
-    "GELU": (nn.GELU(), (1, 300)),
-    "GELU by tanh": (nn.GELU("tanh"), (1, 300)),
-    "SiLU": (nn.SiLU(), (1, 300)),
-    "Mish": (nn.Mish(), (1, 300)),
-    "ELU": (nn.ELU(0.7), (1, 300)),
-    "Hardswish": (nn.Hardswish(), (1, 300)),
-    "LeakyReLU": (nn.LeakyReLU(0.2), (1, 300)),
-    "Softplus": (nn.Softplus(), (1, 300)),
-    "sigmoid and tanh": (lambda x: x.sigmoid() * x.tanh(), (1, 300)),
     "softmax": (lambda x: x.softmax(dim=1), (2, 5, 7)),
     "softmax of large numbers": (lambda x: (500 * x).softmax(dim=-1), (3, 50)),
     "log softmax": (lambda x: x.log_softmax(dim=-2), (2, 5, 7)),
     "layer normalisation": (lambda x: F.layer_norm(x, (6,), WEIGHT, WEIGHT), (3, 5, 6)),
     "layer normalisation of images": (lambda x: F.layer_norm(x, (3, 4, 6)), (1, 3, 4, 6)),
     "group normalisation": (lambda x: F.group_norm(x, 3, WEIGHT, WEIGHT), (1, 6, 4, 3)),
-    "instance normalisation": (nn.InstanceNorm2d(3), (1, 3, 4, 5)),
     "root mean square normalisation": (lambda x: F.rms_norm(x, (6,), WEIGHT), (3, 5, 6)),
     "unit length": (lambda x: F.normalize(x, dim=1), (3, 20)),
     "batch normalisation": (
@@ -277,8 +248,6 @@ OPERATIONS = {
     "batch normalisation without weights": (
         lambda x: F.batch_norm(x, WEIGHT, WEIGHT + 1.5), (1, 6)
     ),
-    "distances": (lambda x: torch.cdist(x[:4], x[4:]), (9, 20)),
-    "other distances": (lambda x: torch.cdist(x[:4], x[4:], p=1), (9, 20)),
     "cat": (lambda x: torch.cat([x, 2 * x, x[:, :1]], dim=1), (2, 3, 4)),
     "stack": (lambda x: torch.stack([x, -x], dim=-1), (2, 3, 4)),
     "parts": (lambda x: x.chunk(3, dim=1)[1] - x.split([1, 2, 4], dim=1)[1][:, :1], (2, 7)),
@@ -295,7 +264,7 @@ OPERATIONS = {
     "a fixed multiple added": (lambda x: torch.add(x, x.square(), alpha=-0.5), (4, 5)),
     "where": (lambda x: torch.where(x > 0.2, x, 0.1 * x).masked_fill(x < -1, -9), (4, 5)),
     "black and white": (lambda x: (x >= 0.5).float() + (x <= -0.5) + (x == 0), (4, 5)),
-    "clamped": (lambda x: x.clamp(-0.5, 0.7) + x.clamp(min=0.1) + F.relu6(x), (4, 5)),
+    "clamped": (lambda x: x.clamp(-0.5, 0.7) + x.clamp(min=0.1), (4, 5)),
     "scaled from 0 to 1": (lambda x: (x - x.min()) / (x.max() - x.min()), (4, 5)),
     "largest along a dimension": (lambda x: x.max(dim=1).values + x.amin(dim=(1,)), (4, 5)),
     "deviation": (lambda x: (x - x.mean()) / (x.std() + x.var(dim=1, keepdim=True)), (4, 5)),
