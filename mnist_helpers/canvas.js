@@ -141,11 +141,11 @@ function trace({ nodes, constants }, results, { index, map, place }) {
     options = [[1], [0, 0], [1, 1], 1];
   }
   const [outputs, maps, ...size] = weight.shape;
-  const [rows, columns] = placeWindows(input, size, ...options).map(({ step, before, apart }, i) =>
-    range(0, size[i]).map((j) => place[i] * step - before + j * apart),
-  );
+  const places = placeWindows(input, size, ...options);
+  const { data, shape } = cutWindows(input, places); // [..., windows below, beside]
+  const [windows, window] = [product(shape.slice(-2)), place[0] * shape.at(-1) + place[1]];
+  const patches = data.filter((_, i) => i % windows === window);
   const group = Math.floor((map * options[3]) / outputs);
-  const patches = take(take(input, 2, rows), 3, columns).data;
   const values = cut(patches, maps * product(size), group);
   const weights = cut(weight.data, maps * product(size), map);
   const factors = [values, weights, values.map((value, i) => value * weights[i])];
@@ -154,7 +154,10 @@ function trace({ nodes, constants }, results, { index, map, place }) {
     return { map: group * maps + i, images, sum: total(images[2]) };
   });
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
-  const edges = [rows, columns].flatMap((places) => [places[0], places.at(-1) + 1]);
+  const edges = places.flatMap(({ step, before, apart }, i) => {
+    const start = place[i] * step - before;
+    return [start, start + (size[i] - 1) * apart + 1];
+  });
   const bounds = factors.map(strongest);
   return { input, source, edges, size, bounds, parts, bias: bias?.data[map] ?? 0 };
 }

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import math
 import re
 import string
 import tempfile
@@ -53,7 +54,8 @@ def describe(model: nn.Module) -> dict:
 
     def store(tensor: torch.Tensor) -> dict:
         exact = tensor.detach().cpu().float().contiguous()
-        best = exact.half() if exact.half().float().equal(exact) else exact
+        is_half = exact.isfinite().all() and exact.half().float().equal(exact)
+        best = exact.half() if is_half else exact
         data = base64.b64encode(best.numpy()).decode()
         entry = {"shape": list(exact.shape), "bits": 8 * best.element_size(), "data": data}
         if entry not in constants:  # weights may be shared
@@ -66,6 +68,8 @@ def describe(model: nn.Module) -> dict:
             return store(values[value.name]) if place is None else {"node": place}
         if isinstance(value, (list, tuple)):
             return [encode(each) for each in value]
+        if isinstance(value, float) and math.isinf(value):  # which JSON doesn't know
+            return store(torch.tensor(value))
         return value if isinstance(value, (bool, int, float, str)) else None  # no dtype
 
     for node in program.graph.nodes:

@@ -263,6 +263,7 @@ OPERATIONS = {str(each): (each, (1, 300)) for each in ACTIVATIONS} | {
     "rounded quotients": (lambda x: torch.div(x, 0.3, rounding_mode="floor"), (4, 5)),
     "a fixed multiple added": (lambda x: torch.add(x, x.square(), alpha=-0.5), (4, 5)),
     "where": (lambda x: torch.where(x > 0.2, x, 0.1 * x).masked_fill(x < -1, -9), (4, 5)),
+    "masked": (lambda x: x.masked_fill(x < 0, -math.inf).softmax(dim=1), (3, 9)),
     "black and white": (lambda x: (x >= 0.5).float() + (x <= -0.5) + (x == 0), (4, 5)),
     "clamped": (lambda x: x.clamp(-0.5, 0.7) + x.clamp(min=0.1), (4, 5)),
     "scaled from 0 to 1": (lambda x: (x - x.min()) / (x.max() - x.min()), (4, 5)),
