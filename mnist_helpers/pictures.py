@@ -42,6 +42,7 @@ def open_picture(picture: object) -> tuple[np.ndarray, tuple[int, int]]:
                 values, size = _unpack(picture.copy())
             elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
                 with Image.open(picture, formats=FORMATS) as image:
+                    image.filename = ""  # else Pillow maps a TIFF into memory, and doesn't turn it
                     values, size = _unpack(image)
             else:
                 values = np.asarray(picture)

@@ -228,7 +228,8 @@ def test_a_picture_comes_in_many_ways(kind, tmp_path):
 def test_a_picture_is_turned_as_its_camera_was(name, type, scale, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # display it turned clockwise by 90 degrees
-    sideways = np.rot90(np.kron(line(), np.ones((scale, scale))))
+    wide = np.pad(line(), [(0, 0), (0, 40)])
+    sideways = np.rot90(np.kron(wide, np.ones((scale, scale))))
     values = (np.iinfo(type).max * sideways).astype(type)
     Image.fromarray(values).save(tmp_path / name, exif=exif)
     (box,) = find_boxes(tmp_path / name)
