@@ -255,11 +255,11 @@ def _changes(results: Path, names: list[str], which: str) -> Finding:
         for split in ("test", "validation")
     }
     table = tables["test images"]
-    sure = len(table[table["p"] < 0.05])
-    title = f"{sure or 'None'} of {len(table)} {which} matter{'s' * (sure < 2)} beyond chance"
-    answer = f"{title}. In points: {named(table['mean'])}."
-    shown = errors(rows, {name: name for name in [LAST, *table.index]})
-    figure = chart({"test error": shown}, title)
+    sure, chosen = (each.loc[each["p"] < 0.05, "mean"] for each in tables.values())
+    title = f"Beyond chance on test images: {len(sure) or 'none'} of {len(table)} {which}"
+    answer = f"{title}: {named(sure)}; on validation images: {named(chosen)}."
+    shown = {name: name for name in [LAST, *table.index]}
+    figure = chart({"test error": errors(rows, shown)}, title)
     return Finding(answer, figure, f"{measured_on(rows)}\n\n{compared(tables)}")
 
 
