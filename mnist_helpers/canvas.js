@@ -229,7 +229,7 @@ function makeInside(network) {
     const rays = `M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`;
     path.setAttribute("d", `${frames}h-${pixel}z${rays}`);
     const where = figure.hidden ? "" : `, row ${place[0]}, column ${place[1]}`;
-    title.textContent = `${nameOf(nodes[index])} ${map}${where}`;
+    title.textContent = `${nameOf(nodes[index])}[${map}]${where}`;
 
     const isOne = parts.length === 1;
     const hasNumbers = size[1] === 1 || (isOne && size[1] <= 5); // else they have no room
@@ -243,7 +243,7 @@ function makeInside(network) {
       html("<div>", html("<span>", name), ...images, html("<output>", number(sum)));
     const lines = parts.slice(0, 6).map(({ map, sum, images }) => {
       const [values, weights, products] = images.map(show);
-      return line(`${nameOf(nodes[source])} ${map}`, sum, values, "×", weights, "=", products);
+      return line(`${nameOf(nodes[source])}[${map}]`, sum, values, "×", weights, "=", products);
     });
     const others = parts.slice(6).map(({ sum }) => sum);
     if (others.length) lines.push(line(`${others.length} others`, total(others)));
@@ -343,8 +343,10 @@ function mount(element, { networks, gallery, model }) {
     });
     const yours = "Your ten digits, in grey examples until you draw them";
     const examples = "Or look at an example; the network can be wrong";
-    const refusal = isDigit || isEmpty ? "" : "No digit. ";
-    told.textContent = refusal + (canKeep() ? "Keep it as your" : model ? yours : examples);
+    const refusal = isDigit || isEmpty ? "" : "No digit, says a second network. ";
+    told.textContent = canKeep()
+      ? `${refusal}Keep it as your`
+      : refusal || (model ? yours : examples);
     inside.update(results);
   }
 

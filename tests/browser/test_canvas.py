@@ -437,7 +437,7 @@ def test_of_many_maps_or_values_those_that_give_most_are_shown(tools, three, lay
     given = given.reshape(len(inputs), -1).sum(1)
     order = given.abs().argsort(descending=True)[:6].tolist()
     shown = list(canvas.rows().items())[:6]
-    assert [name for name, _ in shown] == [f"ReLU {each}" for each in order]
+    assert [name for name, _ in shown] == [f"ReLU[{each}]" for each in order]
     assert [number for _, number in shown] == pytest.approx(given[order].tolist(), abs=0.006)
 
 
