@@ -446,7 +446,7 @@ def test_a_linear_layer_on_an_image_shows_its_weights_as_an_image(tools, three):
     canvas = mount(tools, model)
     canvas.tap("1", 4)
     expected = float(model[1].weight.data[4] @ three.flatten())
-    assert canvas.rows()["input 0"] == pytest.approx(expected, abs=0.006)
+    assert canvas.rows()["input[0]"] == pytest.approx(expected, abs=0.006)
     sizes = canvas.detail.locator(".mnist-one canvas").evaluate_all(
         "(all) => all.map((c) => c.width)"
     )
