@@ -295,7 +295,10 @@ function mount(element, { networks, gallery, model }) {
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
       A convolution looks for one small pattern everywhere: <b>red</b> where it is found,
       <b>blue</b> where its opposite is. Tap a map of a convolution (Conv2d) or a value of a Linear
-      layer to see how.</p></div></div></div>`);
+      layer to see how.</p><p>MaxPool2d keeps the largest of neighbouring values, BatchNorm shifts
+      and scales each map, ReLU keeps what is above zero. A Linear layer adds up all values, each
+      times a weight. The softmax of the last ten numbers gives the probabilities.</p>
+    </div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, spoken, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
