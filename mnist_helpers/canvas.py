@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import weakref
 from collections import namedtuple
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from .page import GALLERY, HERE, describe, front_end, page_html, read, write_who
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
 PEN = 20  # width of its strokes
 KEPT: dict[str, dict] = {}  # the digits that the reader keeps, by their labels; all canvases' own
-CANVASES = []
+CANVASES = weakref.WeakSet()
 Drawing = namedtuple("Drawing", ["label", "hand", "picture"])  # and `hand` is who drew it, and how
 
 
@@ -117,7 +118,7 @@ def DrawingCanvas(model: nn.Module, digits: str | Path | None = None, page: bool
     networks = json.dumps({"classifier": describe(model), "detector": describe(_load_detector())})
     kept = (_load(digits) if digits else {}) | KEPT
     canvas = Canvas(networks=networks, gallery=json.dumps(GALLERY), kept=kept)
-    CANVASES.append(canvas)
+    CANVASES.add(canvas)
     keep()  # where the file can't be written, it is said at once
     canvas.observe(keep, "kept")
     return canvas
