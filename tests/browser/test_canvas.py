@@ -436,9 +436,10 @@ def test_of_many_maps_or_values_those_that_give_most_are_shown(tools, three, lay
     given = inputs * model.layers[layer].weight.data[map]
     given = given.reshape(len(inputs), -1).sum(1)
     order = given.abs().argsort(descending=True)[:6].tolist()
-    shown = list(canvas.rows().items())[:6]
+    *shown, (_, others), _, _ = canvas.rows().items()
     assert [name for name, _ in shown] == [f"ReLU[{each}]" for each in order]
     assert [number for _, number in shown] == pytest.approx(given[order].tolist(), abs=0.006)
+    assert others == pytest.approx(float(given.sum() - given[order].sum()), abs=0.006)
 
 
 def test_a_linear_layer_on_an_image_shows_its_weights_as_an_image(tools, three):
