@@ -13,8 +13,9 @@ if sys.platform == "linux":
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # ruff: noqa: E402
-from .canvas import DrawingCanvas, gallery
+from .canvas import DrawingCanvas
 from .data import MNIST, DataError, fetch, load
+from .drawings import gallery
 from .evaluation import Evaluation, evaluate, predict_logits, predict_proba, study
 from .model import DigitClassifier, LocalNormalise, pretrained
 from .own_digits import Box, Prediction, predict_digits, to_mnist

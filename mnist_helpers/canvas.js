@@ -4,7 +4,7 @@
 const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
-const COLOURS = { ink: [17, 17, 17], above: [178, 24, 43], below: [33, 102, 172] };
+const [RED, BLUE] = [0x4535d6, 0xd27d2d]; // blue, green, red
 const VIEWS = ["view", "permute", "expand", "slice"]; // not shown: no new values
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -37,58 +37,58 @@ function locate(element, { clientX, clientY }, width, height) {
   return [inside(x, width), inside(y, height)];
 }
 
-/** Draw strokes in MNIST's format, 28 x 28 bytes: the ink's longer side is 20 pixels, its centre of
- *  mass lies in the middle, and each pixel is the mean of 8 x 8 that are ink or not. */
+/** Draw strokes in MNIST's format, 28 x 28 bytes: the ink's longer side is 20 pixels, and its
+ *  centre of mass lies at row and column 14, counted from 0. */
 function toImage(strokes) {
   const axes = [0, 1].map((axis) => strokes.flat().map((point) => point[axis]));
-  const starts = axes.map((places) => Math.min(...places));
-  const sides = axes.map((places, axis) => Math.max(...places) - starts[axis]);
+  const middles = axes.map((places) => (Math.min(...places) + Math.max(...places)) / 2);
+  const sides = axes.map((places, axis) => 2 * (Math.max(...places) - middles[axis]));
   const longer = Math.max(...sides, PEN); // a dot stays one
   const pen = between(2.4, (20 * PEN) / (longer + PEN), 3.2); // in MNIST's pixels
-  const [scale, radius] = [(8 * (20 - pen)) / longer, 4 * pen]; // in eighths of them
-  const ink = new Set(); // places in rows of 160
-  for (const stroke of strokes) {
-    const points = stroke.map((point) => point.map((at, i) => (at - starts[i]) * scale + radius));
-    points.forEach((end, i) => drawLine(ink, points[Math.max(i - 1, 0)], end, radius));
-  }
-  const places = Array.from(ink, (place) => [place % 160, Math.floor(place / 160)]);
-  const [right, down] = sides.map((side, axis) => {
-    const middle = total(places.map((place) => place[axis] + 0.5)) / places.length;
-    return between(0, Math.round(8 * 14.5 - middle), Math.floor(224 - side * scale - 2 * radius));
-  });
+  const move = (at, axis) => ((at - middles[axis]) * (20 - pen)) / longer + 14;
   const image = new Float32Array(784);
-  for (const [x, y] of places) image[((y + down) >> 3) * 28 + ((x + right) >> 3)] += 255 / 64;
-  return Uint8Array.from(image, Math.round);
-}
-
-/** Add what lies within a radius of the line between two points. */
-function drawLine(ink, [x0, y0], [x1, y1], radius) {
-  const [dx, dy] = [x1 - x0, y1 - y0];
-  const within = (a, b) =>
-    range(Math.floor(Math.min(a, b) - radius), Math.ceil(Math.max(a, b) + radius));
-  for (const y of within(y0, y1)) {
-    for (const x of within(x0, x1)) {
-      const [px, py] = [x + 0.5 - x0, y + 0.5 - y0];
-      const t = between(0, (px * dx + py * dy) / (dx * dx + dy * dy || 1), 1);
-      if (Math.hypot(px - t * dx, py - t * dy) <= radius) ink.add(y * 160 + x);
-    }
+  for (const points of strokes.map((stroke) => stroke.map((point) => point.map(move)))) {
+    points.forEach((end, i) => drawLine(image, points[Math.max(i - 1, 0)], end, pen / 2));
   }
+  const [down, right] = [(i) => Math.floor(i / 28), (i) => i % 28].map((placeOf) => {
+    const middle = total(image.map((part, i) => part * placeOf(i))) / total(image);
+    return between(-4, Math.round(14 - middle), 4);
+  });
+  return Uint8Array.from(image, (_, i) => Math.round(255 * (image[i - 28 * down - right] ?? 0)));
 }
 
-/** Paint maps side by side, one pixel for each value, which the style sheet enlarges: white at 0,
- *  this colour at `bound`, and blue at -bound. */
-function paint(canvas, values, [height, width], [colour, bound], columns = 1) {
+/** Add to an image how much of each pixel lies within a radius of the line between two points. */
+function drawLine(image, [x0, y0], [x1, y1], radius) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  image.forEach((part, i) => {
+    const [px, py] = [(i % 28) + 0.5 - x0, Math.floor(i / 28) + 0.5 - y0];
+    const t = between(0, (px * dx + py * dy) / (dx * dx + dy * dy || 1), 1);
+    image[i] = Math.max(part, between(0, radius + 0.5 - Math.hypot(px - t * dx, py - t * dy), 1));
+  });
+}
+
+/** Paint maps side by side, one pixel for each value, which the style sheet enlarges: opaque at
+ *  `bound` and beyond 0 red, at -bound blue. Ink has the colour of text. */
+function paint(canvas, values, [height, width], [isInk, bound], columns = 1) {
   const rows = Math.ceil(values.length / (height * width * columns));
   const maps = full([rows, columns, height, width], 0);
   maps.data.set(values);
-  const image = new ImageData(columns * width, rows * height);
-  image.data.fill(255);
+  const pixels = new Uint32Array(maps.data.length);
   torch.permute(maps, [0, 2, 1, 3]).data.forEach((value, i) => {
-    const [end, part] = [value < 0 ? COLOURS.below : COLOURS[colour], Math.abs(value) / bound];
-    for (let j = 0; j < 3; j++) image.data[4 * i + j] += part * (end[j] - 255);
+    pixels[i] = (((255 * Math.abs(value)) / bound) << 24) | (value < 0 ? BLUE : RED);
   });
+  const image = new ImageData(new Uint8ClampedArray(pixels.buffer), columns * width);
   Object.assign(canvas, { width: image.width, height: image.height });
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  const context = canvas.getContext("2d");
+  context.putImageData(image, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = getComputedStyle(canvas).color;
+  if (isInk) context.fillRect(0, 0, image.width, image.height);
+}
+
+/** Let an SVG path show strokes; a dot is a line to where it began. */
+function trail(path, strokes) {
+  path.setAttribute("d", strokes.map((each) => `M${[...each, each.at(-1)].join("L")}`).join(""));
 }
 
 /** Make an image with a grid of cells over it. */
@@ -168,14 +168,15 @@ function makeInside(network) {
   const painters = []; // of the layers' images
   let [chosen, results] = [null, null]; // chosen: { index, map, place: [y, x], button }
   const logits = html("<ol>");
-  const detail = html(`<div class="mnist-detail"><b></b><button aria-label="Close">×</button>
-    <div class="mnist-from"><canvas></canvas><canvas tabindex="0" role="application"
-    aria-label="A map; arrow keys choose a pixel"></canvas><svg viewBox="0 0 100 44"><path /></svg>
+  const detail = html(`<div class="mnist-detail"><b></b><div class="mnist-from"><canvas></canvas>
+    <canvas tabindex="0" role="application" aria-label="A map; arrow keys choose a pixel"
+    style="cursor: crosshair; touch-action: none"></canvas>
+    <svg viewBox="0 0 100 44" fill="none" stroke="#c06000" stroke-width=".5"><path /></svg>
     <p>Point at a pixel of the map on the right, and see where it comes from.</p></div>
     <div class="mnist-parts"></div></div>`);
-  const [title, close, figure, from, to, , path, , table] = detail.querySelectorAll("*");
+  const [title, figure, from, to, , path, , table] = detail.querySelectorAll("*");
   const scaleOf = (index) =>
-    nodes[index].op === "input" ? ["ink", 1] : ["above", strongest(results[index].data)];
+    nodes[index].op === "input" ? [true, 1] : [false, strongest(results[index].data)];
 
   function makeLayer(index) {
     const { layer, shape } = nodes[index];
@@ -194,8 +195,8 @@ function makeInside(network) {
       });
       return image;
     };
-    const labels = [layer, shape.slice(1).join(" × ")].map((text) => html("<span>", text));
-    const head = html("<header>", html("<b>", nameOf(nodes[index])), ...labels);
+    const labels = [html("<span>", layer), ` ${shape.slice(1).join("\u00a0×\u00a0")}`];
+    const head = html("<p>", html("<b>", nameOf(nodes[index])), html("<br>"), ...labels);
     const shown = isMap ? Math.min(count, MOST_MAPS) : count;
     const element = html("<div class='mnist-layer'>", head, show(0, shown));
     element.classList.toggle("mnist-many", count > 1);
@@ -221,33 +222,35 @@ function makeInside(network) {
     const values = cut(results[index].data, product(outer), map);
     paint(from, cut(input.data, product(inner), parts[0].map), inner, scaleOf(source));
     paint(to, values, outer, scaleOf(index));
-    figure.hidden = product(outer) === 1;
+    figure.style.display = product(outer) === 1 ? "none" : "";
     const pixel = 44 / outer[1]; // in percent of the figure's width
     const [top, bottom, left, right] = found.edges.map((edge) => (edge * 44) / inner[1]);
     const [up, near] = [place[0] * pixel, 56 + place[1] * pixel];
     const frames = `M${left} ${top}H${right}V${bottom}H${left}zM${near} ${up}h${pixel}v${pixel}`;
     const rays = `M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`;
     path.setAttribute("d", `${frames}h-${pixel}z${rays}`);
-    const where = figure.hidden ? "" : `, row ${place[0]}, column ${place[1]}`;
+    const where = product(outer) === 1 ? "" : `, row ${place[0]}, column ${place[1]}`;
     title.textContent = `${nameOf(nodes[index])}[${map}]${where}`;
 
     const isOne = parts.length === 1;
     const hasNumbers = size[1] === 1 || (isOne && size[1] <= 5); // else they have no room
-    const show = (values, i) => {
-      const texts = Array.from(hasNumbers ? values : [], (value) => html("<span>", number(value)));
-      const image = overlay(size[1], texts);
-      paint(image.firstChild, values, size, i ? ["above", found.bounds[i]] : scaleOf(source));
-      return html("<figure>", html("<figcaption>", ["values", "weights", "products"][i]), image);
-    };
     const line = (name, sum, ...images) =>
-      html("<div>", html("<span>", name), ...images, html("<output>", number(sum)));
-    const lines = parts.slice(0, 6).map(({ map, sum, images }) => {
-      const [values, weights, products] = images.map(show);
-      return line(`${nameOf(nodes[source])}[${map}]`, sum, values, "×", weights, "=", products);
+      html("<div>", html("<span>", name), ...images, html("<output>", sum));
+    const lines = parts.slice(0, 6).map(({ map, sum, images }, row) => {
+      const [values, weights, products] = images.map((each, i) => {
+        const texts = Array.from(hasNumbers ? each : [], (value) => html("<span>", number(value)));
+        const image = overlay(size[1], texts);
+        paint(image.firstChild, each, size, i ? [false, found.bounds[i]] : scaleOf(source));
+        const caption = row ? "" : ["values", "weights", "products"][i];
+        return html("<figure>", caption, image);
+      });
+      const text = row ? number(sum) : `sum ${number(sum)}`;
+      return line(`${nameOf(nodes[source])}[${map}]`, text, values, "×", weights, "=", products);
     });
-    const others = parts.slice(6).map(({ sum }) => sum);
-    if (others.length) lines.push(line(`${others.length} others`, total(others)));
-    lines.push(line("bias", found.bias), line("together", values[place[0] * outer[1] + place[1]]));
+    const others = total(parts.slice(6).map(({ sum }) => sum));
+    if (parts.length > 6) lines.push(line(`${parts.length - 6} others`, number(others)));
+    const value = values[place[0] * outer[1] + place[1]];
+    lines.push(line("bias", number(found.bias)), line("together", html("<b>", number(value))));
     table.classList.toggle("mnist-one", isOne);
     table.replaceChildren(...lines);
   }
@@ -258,17 +261,17 @@ function makeInside(network) {
   };
   to.onpointerdown = to.onpointermove = (event) => point(locate(to, event, to.width, to.height));
   to.onkeydown = (event) => point(directionOf(event).map((way, i) => way + chosen.place[1 - i]));
-  close.onclick = () => {
-    chosen.button.checked = false;
-    chosen = null;
-    detail.remove();
-  };
 
   function update(newest) {
     results = newest;
     for (const painter of painters) painter();
     const { data } = results[network.output];
-    logits.replaceChildren(...Array.from(data, (value) => html("<li>", number(value, 1))));
+    const texts = Array.from(data, (value, digit) => [
+      html("<b>", digit),
+      html("<br>"),
+      number(value, 1),
+    ]);
+    logits.replaceChildren(...texts.map((each) => html("<li>", ...each)));
     if (chosen) showDetail();
   }
 
@@ -283,24 +286,30 @@ function makeInside(network) {
 function mount(element, { networks, gallery, model }) {
   const classifier = loadNetwork(networks.classifier);
   const detector = networks.detector && loadNetwork(networks.detector);
+  const path = `<path fill="none" stroke="currentColor" stroke-width="${PEN}"
+    stroke-linecap="round" stroke-linejoin="round" />`;
+  const slot = `<button><svg viewBox="0 0 ${SIZE} ${SIZE}">${path}</svg></button>`;
+  const bar = (digit) => `<li>${digit}<i></i><span></span></li>`;
   const root = html(`<div class="mnist-canvas"><div>
     <div class="mnist-left"><div class="mnist-stage">
-    <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application"
+    <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application" fill="none"
       aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
-      <path stroke-width="${PEN}" /><circle r="${PEN / 2}" /><text x="140" y="266"></text></svg>
-    <div class="mnist-answer"><p aria-hidden="true"></p><p aria-live="polite"></p>
-      <button>Undo</button><button>Clear</button>
-      <ol aria-label="Probabilities">${"<li><i></i><span></span></li>".repeat(10)}</ol></div></div>
-    <div class="mnist-digits"><p></p>${"<button><canvas></canvas></button>".repeat(10)}</div></div>
+      ${path}<circle r="${PEN / 2}" stroke="#c06000" />
+      <text x="140" y="266" fill="gray" font-size="15" text-anchor="middle"></text></svg>
+    <div class="mnist-answer"><p></p><button>Undo</button><button>Clear</button>
+      <ol aria-label="Probabilities">${range(0, 10).map(bar).join("")}</ol></div></div>
+    <p aria-live="polite"></p>
+    <div class="mnist-digits">${slot.repeat(10)}</div></div>
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
-      A convolution looks for one small pattern everywhere: <b>red</b> where it is found,
-      <b>blue</b> where its opposite is. Tap a map of a convolution (Conv2d) or a value of a Linear
-      layer to see how.</p><p>MaxPool2d keeps the largest of neighbouring values, BatchNorm shifts
-      and scales each map, ReLU keeps what is above zero. A Linear layer adds up all values, each
-      times a weight. The softmax of the last ten numbers gives the probabilities.</p>
-    </div></div></div>`);
+      A convolution looks for one small pattern everywhere:
+      <mark style="background: #d63545; color: #fff">red</mark> where it is found,
+      <mark style="background: #2d7dd2; color: #fff">blue</mark> where its opposite is. Tap a map
+      of a convolution (Conv2d) or a value of a Linear layer to see how.</p>
+      <p>MaxPool2d keeps the largest of neighbouring values, BatchNorm shifts and scales each map,
+      ReLU keeps what is above zero. A Linear layer adds up all values, each times a weight. The
+      softmax of the last ten numbers gives the probabilities.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
-  const [answer, spoken, told, legend] = root.querySelectorAll("p");
+  const [answer, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const bars = root.querySelectorAll("li");
   const inside = makeInside(classifier);
@@ -327,7 +336,7 @@ function mount(element, { networks, gallery, model }) {
 
   function compute() {
     const isEmpty = strokes.length === 0;
-    ink.setAttribute("d", strokes.map((each) => `M${[...each, each.at(-1)].join("L")}`).join(""));
+    trail(ink, strokes);
     cursor.setAttribute("transform", `translate(${place})`);
     hint.textContent = isShown ? "Draw over it" : isEmpty ? "Draw a digit here" : "";
     const pixels = Float32Array.from(toImage(strokes), (value) => value / 255);
@@ -336,26 +345,24 @@ function mount(element, { networks, gallery, model }) {
     const digit = probabilities.indexOf(Math.max(...probabilities));
     const asked = detector && pen === null ? detector.run(pixels)[detector.output].data : [1];
     const isDigit = !isEmpty && total(asked.map(Math.exp)) > 1; // so is its logarithm above 0
-    const words = isDigit ? `${digit}, ${percent(probabilities[digit])}` : "No digit";
     answer.textContent = isDigit ? digit : isEmpty ? "" : "?";
-    if (pen === null) spoken.textContent = isEmpty ? "No digit yet" : words;
     bars.forEach((bar, i) => {
-      bar.className = isDigit && i === digit ? "mnist-best" : "";
-      bar.firstChild.style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
-      bar.lastChild.textContent = isEmpty ? "" : percent(probabilities[i]);
+      bar.style.fontWeight = isDigit && i === digit ? "bold" : "";
+      bar.children[0].style.setProperty("--part", isEmpty ? 0 : probabilities[i]);
+      bar.children[1].textContent = isEmpty ? "" : percent(probabilities[i]);
     });
-    const yours = "Your ten digits, in grey examples until you draw them";
-    const examples = "Or look at an example; the network can be wrong";
-    const refusal = isDigit || isEmpty ? "" : "No digit, says a second network. ";
-    told.textContent = canKeep()
-      ? `${refusal}Keep it as your`
-      : refusal || (model ? yours : examples);
+    const words = isDigit
+      ? `${digit}, ${percent(probabilities[digit])}. `
+      : "No digit, says a second network. ";
+    const yours = canKeep() ? "Keep it as your" : "Your ten digits, in grey examples";
+    const offer = model ? yours : "Or look at an example";
+    if (pen === null) told.textContent = (isEmpty ? "No digit yet. " : words) + offer;
     inside.update(results);
   }
 
   function change(next) {
     [strokes, pen, isShown] = [next, null, false];
-    set("drawing", { strokes, image: btoa(String.fromCharCode(...toImage(strokes))) });
+    set("drawing", { strokes, image: [...toImage(strokes)] });
     show();
   }
 
@@ -398,19 +405,12 @@ function mount(element, { networks, gallery, model }) {
       show();
     };
   });
-  // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at
-  // the element that has the focus, before any listener of ours but the window's.
-  const shield = ({ target, ctrlKey, metaKey }) => {
-    if (!root.contains(target)) return;
-    target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
-  };
-  window.addEventListener("keydown", shield, true);
 
   /** Show what is kept, and take over a notebook's drawing: another view's, or one from before. */
   function update() {
     slots.forEach((slot, i) => {
-      slot.className = keptOf(i) ? "" : "mnist-example";
-      paint(slot.firstChild, toImage((keptOf(i) ?? gallery[i]).strokes), [28, 28], ["ink", 255]);
+      slot.firstChild.style.opacity = keptOf(i) ? 1 : 0.4; // grey: an example
+      trail(slot.querySelector("path"), (keptOf(i) ?? gallery[i]).strokes);
     });
     if (pen === null) strokes = model?.get("drawing").strokes ?? [];
     show();
@@ -420,11 +420,16 @@ function mount(element, { networks, gallery, model }) {
   element.replaceChildren(root);
   update();
   if (!strokes.length) slots[3].click();
-  return () => {
-    window.removeEventListener("keydown", shield, true);
-    for (const name of names) model?.off(name, update);
-  };
+  return () => names.forEach((name) => model?.off(name, update));
 }
+
+// JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at the
+// element that has the focus, before any listener but the window's.
+const shield = ({ target, ctrlKey, metaKey }) =>
+  target
+    .closest?.(".mnist-canvas *")
+    ?.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+window.addEventListener("keydown", shield, true);
 
 /** Show the canvas in a notebook: what anywidget asks for. */
 function render({ model, el }) {

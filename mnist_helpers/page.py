@@ -15,10 +15,10 @@ from torch import fx, nn
 from torch._decomp import get_decompositions
 
 from .detector import _load_detector
+from .drawings import GALLERY
 from .evaluation import place_of
 
 HERE = Path(__file__).parent
-GALLERY = json.loads((HERE / "gallery.json").read_text(encoding="utf-8"))["drawings"]
 TABLE = (HERE / "network.js").read_text(encoding="utf-8").partition("const torch = {\n")[2]
 KNOWN = sorted(re.findall(r"^  (\w+): ", TABLE.partition("\n};")[0], re.MULTILINE))  # operations
 NAMES = {  # PyTorch's own names for some of them
@@ -160,13 +160,13 @@ def front_end() -> str:
     return read("network.js") + read("canvas.js")
 
 
-def page_html(model: nn.Module, detector: bool = True) -> str:
-    """Return a page that shows the canvas and the network, and needs nothing else.
+def describe_networks(model: nn.Module) -> dict[str, dict]:
+    """Return what the canvas runs: the network, and the detector of what is no digit."""
+    return {"classifier": describe(model), "detector": describe(_load_detector())}
 
-    The detector, which tells what is no digit, is half of it. Raises ValueError as `describe` does.
-    """
-    networks = {"classifier": model} | ({"detector": _load_detector()} if detector else {})
-    networks = {name: describe(network) for name, network in networks.items()}
+
+def page_html(networks: dict[str, dict]) -> str:
+    """Return a page that shows the canvas with these networks, and needs nothing else."""
     data = json.dumps({"networks": networks, "gallery": GALLERY}, allow_nan=False)
     data = data.replace("<", r"\u003c")  # names are no markup
     return read("page.html", style=read("canvas.css"), script=front_end(), data=data)
@@ -175,7 +175,7 @@ def page_html(model: nn.Module, detector: bool = True) -> str:
 def save_page(model: nn.Module, path: str | Path) -> None:
     """Write the page that shows this network as one file: it opens on any computer or phone,
     without Python and without the internet. Raises ValueError where the network can't be shown."""
-    write_whole(path, page_html(model))
+    write_whole(path, page_html(describe_networks(model)))
 
 
 def write_whole(path: str | Path, text: str) -> None:

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from mnist_helpers import MNIST, PictureError, load, predict_logits, to_mnist
-from mnist_helpers.canvas import draw
+from mnist_helpers.drawings import draw
 from research.recipes import RECIPES
 from research.runner import current_commit, describe_machine, make_parser
 

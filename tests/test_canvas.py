@@ -1,6 +1,5 @@
 """The canvas' Python side: what the browser sends, kept. tests/browser/ draws in a browser."""
 
-import base64
 import json
 
 import numpy as np
@@ -10,15 +9,14 @@ from torch import nn
 
 import mnist_helpers as mnist
 from mnist_helpers import canvas as canvas_module
-from mnist_helpers.canvas import PEN, draw
+from mnist_helpers.drawings import PEN, draw
 
 LEFT = [[60, 80], [60, 200]]
 
 
 def drawing(shade: int) -> dict:
     """Return what canvas.js sends of a drawing; its image is of one shade, but for its corner."""
-    image = bytes([7] + [shade] * 783)
-    return {"strokes": [LEFT], "image": base64.b64encode(image).decode()}
+    return {"strokes": [LEFT], "image": [7] + [shade] * 783}
 
 
 def linear() -> nn.Module:
@@ -101,7 +99,7 @@ def test_what_was_drawn_since_is_newer_than_the_file(tmp_path):
     assert canvas.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [33, 40]
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"x": 1}', '{"3": {"image": "AAAA"}}', "7"])
+@pytest.mark.parametrize("text", ["", "[1]", '{"x": 1}', '{"3": {"image": [1, 2]}}', "7"])
 def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
     path = tmp_path / "digits.json"
     path.write_text(text, encoding="utf-8")

@@ -11,8 +11,8 @@ from torch import nn
 
 import mnist_helpers
 from mnist_helpers import PictureError, detector, predict_digits, pretrained
-from mnist_helpers.canvas import draw
 from mnist_helpers.detector import is_digit
+from mnist_helpers.drawings import draw
 from research import digit_detector
 
 from .conftest import ROOT

@@ -23,7 +23,7 @@ from mnist_helpers import (
     pretrained,
     to_mnist,
 )
-from mnist_helpers.canvas import draw
+from mnist_helpers.drawings import draw
 
 from .conftest import ROOT
 

@@ -49,10 +49,6 @@ def test_requirements_mean_this_project_alone(name, taken, tmp_path):
 
 
 PROGRAM = """
-import sys
-sys.modules.update(dict.fromkeys(
-    ["IPython", "ipykernel", "anywidget", "traitlets", "jupyter_client"]
-))
 import mnist_helpers as mnist
 print(mnist.__file__)
 network = mnist.pretrained()
@@ -63,11 +59,9 @@ mnist.DrawingCanvas(network)
 """
 
 
-def test_the_packed_package_classifies_digits_and_without_jupyter_lacks_the_canvas_alone(
-    wheel, tmp_path
-):
+def test_the_packed_package_classifies_digits_and_has_a_canvas(wheel, tmp_path):
     wheel.extractall(tmp_path)  # which holds nothing else
     command = [sys.executable, "-c", PROGRAM]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert result.stdout.startswith(str(tmp_path)) and result.stdout.count("True") >= 7
-    assert "pip install anywidget" in result.stderr.splitlines()[-1], result.stderr
+    assert result.returncode == 0, result.stderr

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mnist_helpers import DigitClassifier
-from mnist_helpers.page import describe, page_html, save_page
+from mnist_helpers.page import describe, describe_networks, page_html, save_page
 
 from .conftest import perceptron
 
@@ -32,7 +32,7 @@ def network(function, size: int = 784) -> nn.Module:
 
 
 def test_the_lessons_network_and_the_detector_take_1_2_megabytes_at_most():
-    assert len(page_html(DigitClassifier()).encode()) <= 1_200_000
+    assert len(page_html(describe_networks(DigitClassifier())).encode()) <= 1_200_000
 
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!-- <script>"])
@@ -42,9 +42,9 @@ def test_names_of_the_reader_are_no_markup(name):
     tags = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append(tag)
-    parser.feed(page_html(evil, detector=False))
+    parser.feed(text := page_html({"classifier": describe(evil)}))
     assert tags.count("script") == 2 and tags[-1] == "script"  # the page's own
-    assert name not in page_html(evil, detector=False)
+    assert name not in text
 
 
 def test_it_is_written_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_it_is_written_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     save_page(perceptron(), "~/pages/digits.html")
     text = (tmp_path / "pages" / "digits.html").read_text(encoding="utf-8")
-    assert text == page_html(perceptron())
+    assert text == page_html(describe_networks(perceptron()))
 
 
 def test_where_it_cannot_be_written_the_old_file_stays(tmp_path, monkeypatch):
