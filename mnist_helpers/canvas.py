@@ -9,14 +9,13 @@ import torch
 from anywidget import AnyWidget
 from torch import nn
 from torch.utils.data import TensorDataset
-from traitlets import Dict, Unicode, observe
+from traitlets import Dict, Unicode, link, observe
 
 from .drawings import GALLERY, gallery
 from .own_digits import to_mnist
-from .page import HERE, describe_networks, front_end, page_html, read, write_whole
+from .page import FRONT_END, HERE, describe_networks, page_html, read, write_whole
 
-KEPT: dict[str, dict] = {}  # the digits that the reader keeps, by their labels; all canvases' own
-CANVASES: list["DrawingCanvas"] = []
+CANVASES: list["DrawingCanvas"] = []  # which share the digits that the reader keeps
 
 
 class DrawingCanvas(AnyWidget):
@@ -28,7 +27,7 @@ class DrawingCanvas(AnyWidget):
     can't be shown, and where the file of digits is another one.
     """
 
-    _esm, _css = front_end(), HERE / "canvas.css"
+    _esm, _css = FRONT_END, HERE / "canvas.css"
     networks, gallery = Unicode().tag(sync=True), Unicode().tag(sync=True)
     drawing = Dict({"strokes": [], "image": [0] * 784}).tag(sync=True)
     kept = Dict().tag(sync=True)
@@ -40,10 +39,11 @@ class DrawingCanvas(AnyWidget):
             picture = base64.b64encode((HERE / "canvas.png").read_bytes()).decode()
             text = html.escape(page_html({"classifier": networks["classifier"]}))
             self._standin["text/html"] = read("standin.html", picture=picture, page=text)
-        kept = (_load(digits) if digits else {}) | KEPT
+        kept = (_load(digits) if digits else {}) | (CANVASES[0].kept if CANVASES else {})
         super().__init__(networks=json.dumps(networks), gallery=json.dumps(GALLERY), kept=kept)
-        CANVASES.append(self)
         self._keep()  # where the file can't be written, it is said at once
+        CANVASES.append(self)
+        link((self, "kept"), (CANVASES[0], "kept"))
 
     @property
     def image(self) -> torch.Tensor:
@@ -54,15 +54,12 @@ class DrawingCanvas(AnyWidget):
     def digits(self) -> TensorDataset:
         """The ten digits that were kept, and the gallery's for the rest: uint8 [10, 1, 28, 28]
         and labels [10]."""
-        return _dataset(KEPT)
+        return _dataset(self.kept)
 
     @observe("kept")
     def _keep(self, change: object = None) -> None:
-        KEPT.update(self.kept)
         if self._file:
-            write_whole(self._file, json.dumps(KEPT))
-        for each in CANVASES:
-            each.kept = dict(KEPT)
+            write_whole(self._file, json.dumps(self.kept))
 
     def __repr__(self) -> str:
         return "DrawingCanvas: run this cell to draw"
@@ -77,7 +74,7 @@ def _to_image(drawing: dict) -> torch.Tensor:
 
 
 def _dataset(kept: dict[str, dict]) -> TensorDataset:
-    images = torch.stack([to_mnist(each.picture) for each in gallery()])
+    images = torch.stack([to_mnist(picture) for picture in gallery()])
     for label, drawing in kept.items():
         images[int(label)] = _to_image(drawing)
     return TensorDataset(images[:, None], torch.arange(10))

@@ -1,7 +1,6 @@
 """Ten digits that people drew, and strokes as pictures."""
 
 import json
-from collections import namedtuple
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -10,16 +9,15 @@ SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of
 PEN = 20  # width of its strokes
 FILE = Path(__file__).with_name("gallery.json")
 GALLERY = json.loads(FILE.read_text(encoding="utf-8"))["drawings"]
-Drawing = namedtuple("Drawing", ["label", "hand", "picture"])  # and `hand` is who drew it, and how
 
 
-def gallery() -> list[Drawing]:
+def gallery() -> list[Image.Image]:
     """Return the digits 0 to 9 as ten people drew them: grey pictures of SIZE x SIZE pixels.
 
     The strokes are from UJIpenchars2: F. Prat, M. J. Castro, D. Llorens, A. Marzal and J. M. Vilar,
     2008, UCI Machine Learning Repository, CC BY 4.0. They are scaled here.
     """
-    return [Drawing(d["label"], d["hand"], draw(d["strokes"], d["pen"])) for d in GALLERY]
+    return [draw(drawing["strokes"], drawing["pen"]) for drawing in GALLERY]
 
 
 def draw(strokes: list, pen: int = PEN) -> Image.Image:

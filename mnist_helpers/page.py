@@ -155,9 +155,7 @@ def read(name: str, **fields: str) -> str:
     return string.Template(text).substitute(fields) if fields else text
 
 
-def front_end() -> str:
-    """Return network.js and canvas.js as one module of JavaScript."""
-    return read("network.js") + read("canvas.js")
+FRONT_END = read("network.js") + read("canvas.js")  # one module of JavaScript
 
 
 def describe_networks(model: nn.Module) -> dict[str, dict]:
@@ -169,7 +167,7 @@ def page_html(networks: dict[str, dict]) -> str:
     """Return a page that shows the canvas with these networks, and needs nothing else."""
     data = json.dumps({"networks": networks, "gallery": GALLERY}, allow_nan=False)
     data = data.replace("<", r"\u003c")  # names are no markup
-    return read("page.html", style=read("canvas.css"), script=front_end(), data=data)
+    return read("page.html", style=read("canvas.css"), script=FRONT_END, data=data)
 
 
 def save_page(model: nn.Module, path: str | Path) -> None:

@@ -26,7 +26,7 @@ def linear() -> nn.Module:
 @pytest.fixture(autouse=True)
 def kept(monkeypatch):
     """Another test's digits are another reader's."""
-    monkeypatch.setattr(canvas_module, "KEPT", {})
+    monkeypatch.setattr(canvas_module, "CANVASES", [])
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_digits_are_those_that_were_kept_and_the_gallerys_for_the_rest(canva
     assert images.shape == (10, 1, 28, 28) and images.dtype == torch.uint8
     assert labels.tolist() == list(range(10))
     assert images[[3, 8], 0, 5, 5].tolist() == [31, 80]
-    for label, _, picture in mnist.gallery():
+    for label, picture in enumerate(mnist.gallery()):
         if label not in (3, 8):
             assert torch.equal(images[label, 0], mnist.to_mnist(picture))
 
@@ -85,7 +85,7 @@ def test_a_file_has_the_digits_after_a_restart(monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     canvas = mnist.DrawingCanvas(linear(), digits="~/mine/digits.json")
     canvas.set_state({"kept": {"3": drawing(30)}})
-    canvas_module.KEPT.clear()  # as Python is started again
+    canvas_module.CANVASES.clear()  # as Python is started again
     again = mnist.DrawingCanvas(linear(), digits=tmp_path / "mine" / "digits.json")
     assert again.digits.tensors[0][3, 0, 5, 5] == 30
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["digits.json"]
@@ -125,9 +125,7 @@ def test_the_notebooks_file_holds_the_page_only_where_it_is_asked_for(canvas):
     assert "<iframe srcdoc=" in data["text/html"] and '<img src="data:image' in data["text/html"]
 
 
-def test_the_gallery_has_each_digit_once_and_nothing_is_cut_off():
-    drawings = mnist.gallery()
-    assert [drawing.label for drawing in drawings] == list(range(10))
-    for each in drawings:
-        ink = np.asarray(each.picture) < 128
+def test_nothing_of_the_gallerys_digits_is_cut_off():
+    for picture in mnist.gallery():
+        ink = np.asarray(picture) < 128
         assert ink.any() and not (ink[0] | ink[-1] | ink[:, 0] | ink[:, -1]).any()

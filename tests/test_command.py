@@ -21,7 +21,7 @@ def photos(tmp_path) -> list[str]:
     """Two pictures in a folder, of a 0 and of a 7."""
     paths = [tmp_path / "zero.png", tmp_path / "seven.png"]
     for path, number in zip(paths, (0, 7), strict=True):
-        gallery()[number].picture.save(path)
+        gallery()[number].save(path)
     return list(map(str, paths))
 
 

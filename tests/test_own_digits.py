@@ -379,7 +379,7 @@ def test_commas_and_brackets_leave_the_digits_apart(digits):
 
 
 def test_the_gallerys_pictures_side_by_side_are_found_in_their_order():
-    boxes = find_boxes(np.hstack([np.asarray(drawing.picture) for drawing in gallery()]))
+    boxes = find_boxes(np.hstack([np.asarray(picture) for picture in gallery()]))
     assert [box.left // 280 for box in boxes] == list(range(10))
 
 

@@ -53,7 +53,7 @@ import mnist_helpers as mnist
 print(mnist.__file__)
 network = mnist.pretrained()
 mnist.study()
-for label, _, picture in mnist.gallery():
+for label, picture in enumerate(mnist.gallery()):
     print(mnist.predict_digits(network, picture)[0].digit == label)
 mnist.DrawingCanvas(network)
 """

@@ -12,7 +12,7 @@ from torch import nn
 
 import mnist_helpers as mnist
 from mnist_helpers.drawings import draw
-from mnist_helpers.page import describe, front_end, save_page
+from mnist_helpers.page import FRONT_END, describe, save_page
 
 from ..conftest import ROOT
 from .conftest import SCREENSHOTS
@@ -307,7 +307,7 @@ def tools(phone):
     """A page on which the module's own functions can be called."""
     phone.goto("about:blank")
     shown = "Object.assign(window, { toImage, mount });"
-    script = front_end().replace("export default { render };", shown)
+    script = FRONT_END.replace("export default { render };", shown)
     phone.add_script_tag(type="module", content=script)
     phone.wait_for_function("Boolean(window.mount)")
     phone.add_style_tag(path=ROOT / "mnist_helpers" / "canvas.css")
