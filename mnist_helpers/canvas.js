@@ -354,7 +354,7 @@ function mount(element, { networks, gallery, model }) {
     const words = isDigit
       ? `${digit}, ${percent(probabilities[digit])}. `
       : "No digit, says a second network. ";
-    const yours = canKeep() ? "Keep it as your" : "Your ten digits, in grey examples";
+    const yours = canKeep() ? "Keep it as your" : "Your ten digits (grey: examples)";
     const offer = model ? yours : "Or look at an example";
     if (pen === null) told.textContent = (isEmpty ? "No digit yet. " : words) + offer;
     inside.update(results);

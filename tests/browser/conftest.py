@@ -17,7 +17,6 @@ from jupyter_client import BlockingKernelClient
 from ..conftest import ROOT
 
 PATIENCE = 300_000  # milliseconds for all cells, where the processor has more to do
-SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
 class Lab:
@@ -145,7 +144,6 @@ def page(chromium, lab):
     idle(page)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    SCREENSHOTS.mkdir(exist_ok=True)
     complaint = "[data-mime-type='application/vnd.jupyter.stderr']"  # an error's type, too
     found = page.locator(f".mnist-canvas, {complaint}").first
     found.wait_for(state="attached", timeout=PATIENCE)

@@ -15,7 +15,7 @@ from mnist_helpers.drawings import draw
 from mnist_helpers.page import FRONT_END, describe, save_page
 
 from ..conftest import ROOT
-from .conftest import SCREENSHOTS
+from .test_network import in_half_precision
 
 PEN_DIGITS = json.loads((ROOT / "research" / "pen_digits.json").read_text(encoding="utf-8"))
 STROKES = {(d["writer"], d["label"]): d["strokes"] for d in PEN_DIGITS["drawings"]}
@@ -106,11 +106,6 @@ class Canvas:
         rows = [row.locator("> *") for row in self.detail.locator(".mnist-parts > div").all()]
         texts = [(row.first.text_content(), row.last.text_content()) for row in rows]
         return {name: value(number.removeprefix("sum ")) for name, number in texts}
-
-    def screenshot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.mouse.move(0, 0)
-        self.root.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def value(text: str) -> float:
@@ -358,16 +353,9 @@ def test_pen_drawn_digits_look_to_the_network_as_they_do_by_to_mnist(tools):
     assert torch.equal(*digits)
 
 
-def halved(model: nn.Module) -> nn.Module:
-    """Round the weights as the page has them."""
-    for parameter in model.parameters():
-        parameter.data = parameter.data.half().float()
-    return model.eval()
-
-
 def small(*layers: nn.Module) -> nn.Module:
     torch.manual_seed(0)
-    return halved(nn.Sequential(*layers))
+    return in_half_precision(nn.Sequential(*layers))
 
 
 CONVOLUTIONS = {
@@ -395,7 +383,7 @@ def test_the_products_of_a_convolutions_pixel_add_up_to_pytorchs_value(tools, th
     model = CONVOLUTIONS[name]()
     with torch.no_grad():
         model(three)
-    canvas = mount(tools, halved(model))
+    canvas = mount(tools, in_half_precision(model))
     depth = 2 if "second" in name else 1
     with torch.no_grad():
         maps = model[:depth](three)[0]
@@ -430,7 +418,7 @@ def test_the_numbers_under_the_finger_are_those_of_patch_kernel_and_products(too
 
 @pytest.mark.parametrize(("layer", "map"), [(5, 12), (15, 8)])
 def test_of_many_maps_or_values_those_that_give_most_are_shown(tools, three, layer, map):
-    model = halved(mnist.pretrained())
+    model = mnist.pretrained()
     canvas = mount(tools, model)
     canvas.tap(f"layers.{layer}", map)
     with torch.no_grad():
@@ -543,7 +531,6 @@ def test_what_is_drawn_and_kept_is_in_python(widget, lab):
     assert ask(lab, KEPT).strip() == "['4', '7']"
     assert digits[7] == int(ink) != examples[7] and digits[4] != examples[4]
     assert digits[:4] + digits[5:7] + digits[8:] == examples[:4] + examples[5:7] + examples[8:]
-    widget.screenshot("kept")
 
 
 def test_a_kept_digit_is_shown_again_and_an_example_keeps_nothing(widget, lab):
@@ -577,7 +564,6 @@ def test_it_answers_while_python_is_busy(widget, lab):
 def test_a_drawing_is_still_there_after_a_reload_and_in_the_dark_theme(widget, lab):
     widget.draw(write(2))
     before, path = widget.answer(), widget.path()
-    widget.screenshot("light")
     save(widget.page)  # with the focus on the canvas
     lab.set("apputils-extension:themes", theme="JupyterLab Dark")
     widget.page.reload()
@@ -586,7 +572,6 @@ def test_a_drawing_is_still_there_after_a_reload_and_in_the_dark_theme(widget, l
     widget.page.wait_for_timeout(500)
     assert (widget.answer(), widget.path()) == (before, path)
     widget.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
-    widget.screenshot("dark")
 
 
 def test_jupyterlabs_keys_do_nothing_to_the_notebook_from_the_canvas(widget):
@@ -609,7 +594,6 @@ def test_on_a_phone_it_fits_the_page_of_notebook_7(page, lab):
     canvas.press("Clear")
     canvas.draw_by_finger(write(6))
     assert canvas.answer() == "6"
-    canvas.screenshot("phone")
     box = canvas.root.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     assert canvas.root.evaluate("(root) => root.scrollWidth <= root.clientWidth")
