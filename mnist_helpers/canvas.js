@@ -195,7 +195,7 @@ function makeInside(network) {
       });
       return image;
     };
-    const labels = [html("<span>", layer), ` ${shape.slice(1).join("\u00a0×\u00a0")}`];
+    const labels = [`${shape.slice(1).join("\u00a0×\u00a0")}\u2002`, html("<span>", layer)];
     const head = html("<p>", html("<b>", nameOf(nodes[index])), html("<br>"), ...labels);
     const shown = isMap ? Math.min(count, MOST_MAPS) : count;
     const element = html("<div class='mnist-layer'>", head, show(0, shown));
