@@ -51,12 +51,13 @@ def test_curves_without_an_epoch_or_a_validation_are_drawn(history):
     drawn(plots.training_curves(history))
 
 
-def test_a_loss_that_hardly_changes_still_has_numbers_on_its_axis():
+def test_a_loss_that_hardly_changes_has_numbers_on_its_axis_and_no_error_a_place_on_its_own():
     values = {"training_loss": 0.31, "validation_loss": 0.34, "validation_accuracy": 1.0}
     figure = drawn(plots.training_curves([{"epoch": epoch} | values for epoch in (1, 2)]))
     axis = figure.axes[0]
     low, high = axis.get_ylim()
     assert sum(low <= tick <= high for tick in axis.get_yticks()) >= 2
+    assert min(figure.axes[1].lines[-1].get_ydata()) > 0
 
 
 def test_the_ladder_shows_the_study_and_other_runs_in_percent_of_error():

@@ -261,5 +261,5 @@ def test_what_cannot_train_is_refused_with_a_sentence(splits):
     with pytest.raises(ValueError, match="uint8.*float32"):
         train(model, MNIST(TensorDataset(images / 255, labels), None, None))
     nn.init.constant_(model[1].bias, torch.nan)
-    with pytest.raises(ValueError, match="nan.*learning rate"):
+    with pytest.raises(ValueError, match="loss is nan.*learning rate"):
         train(model, splits)
