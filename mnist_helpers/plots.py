@@ -87,8 +87,7 @@ def descent(curve: Sequence[tuple], steps: Sequence[tuple], title: str) -> Figur
     axis = figure.subplots()
     axis.plot(*zip(*curve, strict=True), color=GREY)
     axis.plot(*zip(*steps, strict=True), color=ORANGE, marker="o", linewidth=1)
-    style = {"textcoords": "offset points", "xytext": (6, 6), "color": ORANGE}
-    axis.annotate("start", steps[0], **style)
+    axis.annotate("start", steps[0], (6, 6), textcoords="offset points", color=ORANGE)
     axis.set(xlabel="the weight", ylabel="loss (nats)")
     tidy(axis)
     listed = "; ".join(f"weight {weight:.2f}, loss {loss:.3f}" for weight, loss in steps)
@@ -155,12 +154,10 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
     ):
         for name, colour in {"training": BLUE, "validation": ORANGE}.items():
             if f"{name}_loss" in rows:
-                loss_axis.plot(rows["epoch"], rows[f"{name}_loss"], color=colour, **style)
-                _label_end(loss_axis, rows["epoch"], rows[f"{name}_loss"], name, colour)
+                _curve(loss_axis, rows["epoch"], rows[f"{name}_loss"], name, colour, **style)
         if "validation_accuracy" in rows:
             errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
-            error_axis.plot(rows["epoch"], errors, color=ORANGE, **style)
-            _label_end(error_axis, rows["epoch"], errors, "validation", ORANGE)
+            _curve(error_axis, rows["epoch"], errors, "validation", ORANGE, **style)
     for axis in (loss_axis, error_axis):
         axis.set_yscale("log")
         label_decades(axis.yaxis)
@@ -182,19 +179,16 @@ def ladder(study: pd.DataFrame, runs: dict[str, dict[str, float]], title: str) -
     figure = Figure(1.3 + 0.4 * len(rungs))
     axis = figure.subplots()
     errors = 100 - study["validation_accuracy"]
-    spread = [study["validation_high"] - study["validation_accuracy"]]
-    spread.append(study["validation_accuracy"] - study["validation_low"])
+    ends = study[["validation_high", "validation_low"]].sub(study["validation_accuracy"], axis=0)
     style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3, "label": "study"}
-    style["xerr"] = np.nan_to_num(spread)
+    style["xerr"] = ends.abs().fillna(0).T
     axis.errorbar(errors, [places[rung] for rung in study.index], **style)
     marks = zip("sxd", (ORANGE, GREEN, GREY), strict=True)
     for (name, run), (mark, colour) in zip(runs.items(), marks, strict=False):
         style = {"linestyle": "", "markersize": 8, "fillstyle": "none", "label": name}
         style |= {"marker": mark, "color": colour}
-        own = {rung: accuracy for rung, accuracy in run.items() if accuracy is not None}
-        own = {rung: np.maximum(0.02, 100 - np.array(own[rung], ndmin=1)) for rung in own}
-        points = [(error, places[rung]) for rung, values in own.items() for error in values]
-        axis.plot(*(zip(*points, strict=True) if points else ((), ())), **style)
+        own = 100 - pd.Series(run, dtype=object).explode().dropna().astype(float)
+        axis.plot(own.clip(lower=0.02), [places[rung] for rung in own.index], **style)
     axis.set_xscale("log")
     label_decades(axis.xaxis)
     axis.set(xlabel="validation error (%)", yticks=list(places.values()))
@@ -206,41 +200,20 @@ def ladder(study: pd.DataFrame, runs: dict[str, dict[str, float]], title: str) -
     return describe(figure, title, f"Validation error of each rung on a logarithmic axis: {listed}")
 
 
-def papers(table: pd.DataFrame, title: str) -> Figure:
-    """Show accuracies in percent, a row for each network and a column for each paper, as a table
-    of shades."""
-    figure = Figure(1.1 + 0.34 * len(table))
-    axis = figure.subplots()
-    axis.imshow(table, cmap="Blues", vmin=0, vmax=140, aspect="auto")
-    for (row, column), accuracy in np.ndenumerate(table.to_numpy()):
-        axis.text(column, row, f"{accuracy:.3g}", ha="center", va="center")
-    axis.set(xticks=range(table.shape[1]), yticks=range(len(table)))
-    axis.set(xticklabels=table.columns, yticklabels=table.index)
-    axis.tick_params(length=0, labeltop=True, labelbottom=False)
-    axis.spines[:].set_visible(False)
-    listed = "; ".join(f"{name}: {', '.join(map(str, row))}" for name, *row in table.itertuples())
-    return describe(figure, title, f"In percent, for {', '.join(table.columns)}: {listed}")
-
-
 def confusion_matrix(labels: torch.Tensor, predictions: torch.Tensor) -> Figure:
     """Show how often each label was classified as which digit: only the errors are shaded."""
-    counts = torch.zeros(10, 10, dtype=torch.int64)
-    counts.index_put_((labels, predictions), torch.tensor(1), accumulate=True)
-    counts = counts.numpy()
-    errors = np.where(np.eye(10, dtype=bool), 0, counts)
+    counts = torch.bincount(10 * labels + predictions, minlength=100).view(10, 10)
+    errors = counts - counts.diag().diag()
     figure = Figure(4.9)
     axis = figure.subplots()
-    axis.imshow(errors, cmap="Oranges", vmin=0, vmax=max(1, 1.4 * errors.max()))
-    for label, prediction in np.ndindex(10, 10):
-        if count := counts[label, prediction]:
-            colour = GREY if label == prediction else "black"
-            axis.text(prediction, label, count, color=colour, ha="center", va="center")
+    axis.imshow(errors.numpy(), cmap="Oranges", vmin=0, vmax=max(1, 1.4 * errors.max()))
+    for (label, prediction), count in np.ndenumerate(counts.numpy()):
+        colour = GREY if label == prediction else "black"
+        axis.text(prediction, label, count or "", color=colour, ha="center", va="center")
     axis.set(xticks=range(10), yticks=range(10), xlabel="prediction", ylabel="label")
-    worst = sorted((-errors[pair], *pair) for pair in np.ndindex(10, 10) if errors[pair])[:3]
-    named = ", ".join(f"{label} → {wrong} ({-count})" for count, label, wrong in worst) or "none"
-    axis.spines[:].set_visible(False)
-    axis.tick_params(length=0)
-    title = f"Most frequent errors: {named}"
+    worst = zip(*map(torch.Tensor.tolist, errors.flatten().topk(3)), strict=True)
+    named = ", ".join(f"{at // 10} → {at % 10} ({count})" for count, at in worst if count)
+    title = f"Most frequent errors: {named or 'none'}"
     return describe(figure, title, "Confusion matrix of labels and predictions.")
 
 
@@ -254,7 +227,8 @@ def covered(image: torch.Tensor, changes: torch.Tensor, title: str) -> Figure:
     return describe(figure, title, "An image, and a map of red and blue places.")
 
 
-def _label_end(axis, x: pd.Series, y: pd.Series, name: str, colour: str) -> None:
+def _curve(axis, x: pd.Series, y: pd.Series, name: str, colour: str, **style) -> None:
+    axis.plot(x, y, color=colour, **style)
     place = {"textcoords": "offset points", "xytext": (8, 0), "va": "center"}
     axis.annotate(name, (x.iloc[-1], y.iloc[-1]), color=colour, **place)
 

@@ -99,8 +99,6 @@ def train(
         generator=generator,
         drop_last=len(data.training) % batch_size == 1,  # batch normalisation needs two images
     )
-    if optimizer is None and schedule is not None:
-        raise ValueError("A schedule belongs to an optimizer: give train both, or neither.")
     own = set(model.parameters())
     if optimizer and not any(own & set(group["params"]) for group in optimizer.param_groups):
         raise ValueError(
@@ -108,6 +106,8 @@ def train(
             "Make the optimizer after the model: optim.Adam(model.parameters())."
         )
     if optimizer is None:
+        if schedule:
+            raise ValueError("A schedule belongs to an optimizer: give train both, or neither.")
         optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=5e-3, total_steps=epochs * len(loader), cycle_momentum=False

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
+from pandas.io.formats.style import Styler
 from scipy import stats
 
 from mnist_helpers import plots
@@ -41,7 +42,7 @@ class Finding:
     """What a section of the report shows: its answer, a figure, and a note in Markdown."""
 
     answer: str
-    figure: plots.Figure
+    figure: plots.Figure | Styler
     note: str
 
     def _ipython_display_(self) -> None:
@@ -73,6 +74,12 @@ def in_markdown(table: pd.DataFrame) -> str:
     table = table.reset_index()
     rows = [table.columns, ["---"] * len(table.columns), *table.astype(str).to_numpy()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def shaded(table: pd.DataFrame, name: str) -> Styler:
+    """Return accuracies in percent as a table of shades, whose name is the only one on its page."""
+    limits = {"vmin": 0, "vmax": 140, "text_color_threshold": 0}  # so that all text is black
+    return table.style.background_gradient("Blues", **limits).format("{:.3g}").set_uuid(name)
 
 
 def named(values: pd.Series, form: str = "{:+.2f}") -> str:
@@ -237,7 +244,7 @@ def grey(results: Path) -> Finding:
     half = means.iloc[:, 2].reindex(["two convolutions", worst, best])
     answer = f"{title}. There, in percent, are right: {named(half, '{:.1f}')}."
     note = f"{measured_on(rows)}\n\n{compared({'paper that is 50 % grey': table})}"
-    return Finding(answer, plots.papers(means.round(1), title), note)
+    return Finding(answer, shaded(means, "grey"), note)
 
 
 def parts(results: Path) -> Finding:
@@ -289,11 +296,9 @@ def robustness(results: Path) -> Finding:
         f"{kinds.loc[AS_WELL, 'unseen']:.1f} in place of {kinds.loc[LAST, 'unseen']:.1f} %."
     )
     by_kind = means.groupby(means.index.str.rsplit(" ", n=1).str[0], sort=False).mean()
-    columns = ["+ dropout", "+ augmen-\ntation", "+ local nor-\nmalisation", "damaged\nimages too"]
-    figure = plots.papers(by_kind.round(1).set_axis(columns, axis=1), title)
     short = pd.DataFrame({kind: with_interval(groups[kind]) for kind in kinds}).reindex(DAMAGED)
     note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{in_markdown(short)}"
-    return Finding(answer, figure, note)
+    return Finding(answer, shaded(by_kind.rename_axis(columns=None), "damages"), note)
 
 
 def elsewhere(results: Path) -> Finding:
@@ -309,10 +314,9 @@ def elsewhere(results: Path) -> Finding:
         f"was developed on them. Of pen strokes, {pen['to_mnist']:.0f} % are right after to_mnist, "
         f"and {pen['inverted where light, resized']:.0f} % when inverted and resized."
     )
-    shown = right.round(1).rename(columns=lambda name: name.replace(" ", "\n"))
     note = in_markdown(with_interval(seeds).unstack(0, sort=False))
     note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{note}"
-    return Finding(answer, plots.papers(shown, title), note)
+    return Finding(answer, shaded(right.rename_axis(index=None, columns=None), "elsewhere"), note)
 
 
 def published(results: Path) -> Finding:

@@ -1,11 +1,6 @@
-"""Studies of numbers and their squares, for processes of their own.
+"""A study of numbers and their squares. `python -m tests.small_study TABLE` runs it with two
+processes that finish two trials, leave their numbers beside the table, and wait for ever."""
 
-`python -m tests.small_study wait TABLE` runs one with two processes that finish two trials, leave
-their process numbers beside the table, and wait for ever. With `kill` in place of `wait`, it is
-killed in the middle of the third row.
-"""
-
-import csv
 import os
 import signal
 import sys
@@ -31,27 +26,10 @@ def square_two_then_wait(number: int, folder: Path) -> dict:
     return square(number)
 
 
-class KilledWriter(csv.DictWriter):
-    def __init__(self, file, *arguments, **options):
-        super().__init__(file, *arguments, **options)
-        self.file = file
-
-    def writerow(self, row: dict) -> None:
-        if row["number"] == 2:
-            self.file.write("2,")
-            self.file.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().writerow(row)
-
-
 if __name__ == "__main__":
     # A shell that starts the tests in its background has them ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    how, output = sys.argv[1], Path(sys.argv[2])
-    if how == "kill":
-        csv.DictWriter = KilledWriter
-        run_missing(output, TRIALS, square, ["square"])
-    else:
+    output = Path(sys.argv[1])
+    with parallel_config(n_jobs=2):
         wait = partial(square_two_then_wait, folder=output.parent)
-        with parallel_config(n_jobs=2):
-            run_missing(output, TRIALS, wait, ["square"])
+        run_missing(output, TRIALS, wait, ["square"])

