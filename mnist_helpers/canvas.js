@@ -113,7 +113,7 @@ const isSum = ({ op, shape }) =>
 
 /** Put into blocks, which such a sum begins, what comes out of each layer and of what is done
  *  between layers. */
-function group({ nodes }) {
+function toBlocks({ nodes }) {
   const blocks = [[]];
   nodes.forEach((node, index) => {
     if (VIEWS.includes(node.op) || product(node.shape) === 1) return;
@@ -158,21 +158,23 @@ function trace({ nodes, constants }, results, { index, map, place }) {
     const start = place[i] * step - before;
     return [start, start + (size[i] - 1) * apart + 1];
   });
-  const bounds = factors.map(strongest);
-  return { input, source, edges, size, bounds, parts, bias: bias?.data[map] ?? 0 };
+  const [bounds, offset] = [factors.map(strongest), bias?.data[map] ?? 0];
+  return { input, source, edges, size, bounds, parts, bias: offset };
 }
 
 /** Make what shows the layers: its elements, and a function that shows the results of a run. */
 function makeInside(network) {
   const { nodes } = network;
   const painters = []; // of the layers' images
-  let [chosen, results] = [null, null]; // chosen: { index, map, place: [y, x], button }
+  const group = Math.random(); // of which one map is chosen
+  let [chosen, results] = [null, null]; // chosen: { index, map, place: [y, x] }
   const logits = html("<ol>");
   const detail = html(`<div class="mnist-detail"><b></b><div class="mnist-from"><canvas></canvas>
     <canvas tabindex="0" role="application" aria-label="A map; arrow keys choose a pixel"
     style="cursor: crosshair; touch-action: none"></canvas>
     <svg viewBox="0 0 100 44" fill="none" stroke="#c06000" stroke-width=".5"><path /></svg>
-    <p>Point at a pixel of the map on the right, and see where it comes from.</p></div>
+    <p>Point at a pixel on the right. It adds up the framed values, each times its own weight.
+    </p></div>
     <div class="mnist-parts"></div></div>`);
   const [title, figure, from, to, , path, , table] = detail.querySelectorAll("*");
   const scaleOf = (index) =>
@@ -181,10 +183,10 @@ function makeInside(network) {
   function makeLayer(index) {
     const { layer, shape } = nodes[index];
     const { size, count } = measure(shape);
-    const [isMap, area, name] = [size[0] > 1, product(size), Math.random()];
+    const [isMap, area] = [size[0] > 1, product(size)];
     const columns = Math.min(isMap ? 8 : 16, count);
     const show = (start, end) => {
-      const attributes = `type="radio" name="${name}" ${isSum(nodes[index]) ? "" : "disabled"}`;
+      const attributes = `type="radio" name="${group}" ${isSum(nodes[index]) ? "" : "disabled"}`;
       const buttons = range(start, end).map((map) =>
         html(`<input ${attributes} value="${map}" aria-label="${map}">`),
       );
@@ -198,15 +200,13 @@ function makeInside(network) {
     const labels = [`${shape.slice(1).join("\u00a0×\u00a0")}\u2002`, html("<span>", layer)];
     const head = html("<p>", html("<b>", nameOf(nodes[index])), html("<br>"), ...labels);
     const shown = isMap ? Math.min(count, MOST_MAPS) : count;
-    const element = html("<div class='mnist-layer'>", head, show(0, shown));
-    element.classList.toggle("mnist-many", count > 1);
+    const many = count > 1 ? "mnist-many" : "";
+    const element = html(`<div class="mnist-layer ${many}">`, head, show(0, shown));
     const more = `<details><summary>Show all ${count}</summary></details>`;
     if (shown < count) element.append(html(more, show(shown, count)));
     if (index === network.output) element.append(logits);
     element.onchange = ({ target }) => {
-      if (chosen) chosen.button.checked = false;
-      const place = size.map((length) => length >> 1);
-      chosen = { index, map: Number(target.value), place, button: target };
+      chosen = { index, map: Number(target.value), place: size.map((length) => length >> 1) };
       element.parentNode.append(detail);
       showDetail();
       for (const part of [detail, element]) part.scrollIntoView({ block: "nearest" });
@@ -229,8 +229,10 @@ function makeInside(network) {
     const frames = `M${left} ${top}H${right}V${bottom}H${left}zM${near} ${up}h${pixel}v${pixel}`;
     const rays = `M${right} ${top}L${near} ${up}M${right} ${bottom}L${near} ${up + pixel}`;
     path.setAttribute("d", `${frames}h-${pixel}z${rays}`);
-    const where = product(outer) === 1 ? "" : `, row ${place[0]}, column ${place[1]}`;
-    title.textContent = `${nameOf(nodes[index])}[${map}]${where}`;
+    const nameOfMap = (node, map) => `${nameOf(nodes[node])}[${map}]`;
+    const name = nameOfMap(index, map);
+    const way = `${nameOfMap(source, parts[0].map)} → ${name}, row ${place[0]}, column ${place[1]}`;
+    title.textContent = product(outer) === 1 ? name : way;
 
     const isOne = parts.length === 1;
     const hasNumbers = size[1] === 1 || (isOne && size[1] <= 5); // else they have no room
@@ -245,7 +247,7 @@ function makeInside(network) {
         return html("<figure>", caption, image);
       });
       const text = row ? number(sum) : `sum ${number(sum)}`;
-      return line(`${nameOf(nodes[source])}[${map}]`, text, values, "×", weights, "=", products);
+      return line(nameOfMap(source, map), text, values, "×", weights, "=", products);
     });
     const others = total(parts.slice(6).map(({ sum }) => sum));
     if (parts.length > 6) lines.push(line(`${parts.length - 6} others`, number(others)));
@@ -275,7 +277,7 @@ function makeInside(network) {
     if (chosen) showDetail();
   }
 
-  const blocks = group(network).map((layers) =>
+  const blocks = toBlocks(network).map((layers) =>
     html("<section class='mnist-block'>", ...layers.map(makeLayer)),
   );
   return { blocks, update };
@@ -301,13 +303,14 @@ function mount(element, { networks, gallery, model }) {
     <p aria-live="polite"></p>
     <div class="mnist-digits">${slot.repeat(10)}</div></div>
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
-      A convolution looks for one small pattern everywhere:
+      Each map of a convolution looks everywhere for one small pattern:
       <mark style="background: #d63545; color: #fff">red</mark> where it is found,
       <mark style="background: #2d7dd2; color: #fff">blue</mark> where its opposite is. Tap a map
       of a convolution (Conv2d) or a value of a Linear layer to see how.</p>
       <p>MaxPool2d keeps the largest of neighbouring values, BatchNorm shifts and scales each map,
-      ReLU keeps what is above zero. A Linear layer adds up all values, each times a weight. The
-      softmax of the last ten numbers gives the probabilities.</p></div></div></div>`);
+      ReLU keeps what is above zero. A Linear layer adds up all values, each times a weight. Weights
+      and biases were learned, and are the same for every drawing. Softmax makes probabilities of
+      the last ten numbers x: e<sup>x</sup>, divided by the sum of all ten.</p></div></div></div>`);
   const [paper, ink, cursor, hint] = root.querySelectorAll("svg, svg *");
   const [answer, told, legend] = root.querySelectorAll("p");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
@@ -354,8 +357,8 @@ function mount(element, { networks, gallery, model }) {
     const words = isDigit
       ? `${digit}, ${percent(probabilities[digit])}. `
       : "No digit, says a second network. ";
-    const yours = canKeep() ? "Keep it as your" : "Your ten digits (grey: examples)";
-    const offer = model ? yours : "Or look at an example";
+    const yours = canKeep() ? "Keep it as your:" : "Your ten digits (grey: examples):";
+    const offer = model ? yours : "Examples:";
     if (pen === null) told.textContent = (isEmpty ? "No digit yet. " : words) + offer;
     inside.update(results);
   }
