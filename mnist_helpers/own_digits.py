@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, segmentation, transform, util
+from skimage import filters, measure, segmentation, transform
 from torch import nn
 
 from .detector import digit_odds
@@ -95,31 +95,30 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     within = _without_edges(mask)
     mask = _without_lines(within if within.any() else mask)
     marks = segmentation.clear_border(measure.label(mask), mask=sheet)
-    parts, boxes, areas = _parts(marks > 0)
-    large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
-    if len(large) > MOST_MARKS:
+    labels = measure.label(marks > 0)
+    _, areas = _measure(labels)
+    is_large = areas > 0.02 * areas.max(initial=0)
+    if is_large.sum() > MOST_MARKS:
         raise PictureError(
-            f"There are {len(large):,} separate marks on the picture, more than a page of digits "
+            f"There are {is_large.sum():,} separate marks on the picture, more than a page of digits "
             "has. If it isn't a pattern or noise, please cut it into parts."
         )
-    if len(large) == 0:
-        return ink, parts, []
-    boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
-    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
+    if not labels.any():
+        return ink, labels, []
+    stroke, numbers = _stroke(labels > 0), is_large * is_large.cumsum()
     while True:
+        labels = np.append(0, numbers)[labels]
+        boxes, areas = _measure(labels)
+        usual = _usual(boxes, areas)
         count, joined = connected_components(_belong(boxes, stroke, usual))
         if count == len(boxes):
             break
-        owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
-        boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
-        usual = np.array([usual[joined == i].max() for i in range(count)])
+        numbers = joined + 1
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
-    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
-    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
-    number_of = np.zeros(count, int)
-    number_of[order] = np.arange(1, len(order) + 1)
-    labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
-    labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
+    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= 0.6 * usual))
+    numbers = np.zeros(count + 1, int)  # 0 is what is paper or no digit
+    numbers[np.add(order, 1)] = np.arange(1, len(order) + 1)
+    labels = ndimage.grey_dilation(numbers[labels], (3, 3))  # with the strokes' soft edge
     scale = np.array([width, height, width, height]) / (ink.shape[::-1] * 2)
     return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
@@ -145,18 +144,18 @@ def threshold(contrast: np.ndarray, sheet: np.ndarray) -> tuple[np.ndarray, np.n
     return np.clip(contrast / full, 0, 1), mask
 
 
-def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels of what is connected, also by corners, and boxes [N, 4] and areas [N]."""
-    parts = measure.label(mask)
-    found = measure.regionprops_table(parts, properties=("bbox", "area"))
-    return parts, np.stack([found[f"bbox-{i}"] for i in (1, 0, 3, 2)], axis=1), found["area"]
+def _measure(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes [N, 4] and areas [N] of what has the labels 1, 2, ..."""
+    found = measure.regionprops_table(labels, properties=("bbox", "area"))
+    return np.stack([found[f"bbox-{i}"] for i in (1, 0, 3, 2)], axis=1), found["area"]
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
     """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
     Where the ink reaches all four borders, the picture may be cut tight to it: then only what runs
     along most of the border."""
-    parts, boxes, _ = _parts(mask)
+    parts = measure.label(mask)
+    boxes, _ = _measure(parts)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
     along = np.bincount(border, minlength=len(boxes) + 1)[1:]
     near = 1 + np.array(mask.shape) // 30
@@ -175,7 +174,7 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         height, width = part.image.shape
         is_row = width > 1.5 * height  # of digits; else it may be the top and bottom of a frame
         is_row |= width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
-        is_high = height > 5 * stroke  # else it may be the bar of a 5
+        is_high = height > 7 * stroke  # else it may be the bar of a 5
         if is_row and is_high or width > max(0.7 * mask.shape[1], 5 * height):
             mask[part.slice] &= ~_find_lines(part.image, stroke)
     return mask
