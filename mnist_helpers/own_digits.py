@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
-from skimage import filters, measure, segmentation, transform, util
+from skimage import filters, measure, segmentation, transform
 from torch import nn
 
 from .detector import digit_odds
@@ -66,8 +66,7 @@ def predict_digits(model: nn.Module, picture: object) -> list[Prediction]:
     ink, labels, boxes = find_digits(picture)
     if not boxes:
         return []
-    numbers = range(1, 1 + len(boxes))
-    images = torch.stack([normalise(np.where(labels == i, ink, 0)) for i in numbers])
+    images = torch.stack([normalise(np.where(labels == 1 + i, ink, 0)) for i in range(len(boxes))])
     rows = predict_proba(model, images)
     odds = digit_odds(images).numpy()
     if len(odds) > 2 and np.median(odds) < 2:  # words, whose l and o may be digits; or a pattern
@@ -95,31 +94,30 @@ def find_digits(picture: object) -> tuple[np.ndarray, np.ndarray, list[Box]]:
     within = _without_edges(mask)
     mask = _without_lines(within if within.any() else mask)
     marks = segmentation.clear_border(measure.label(mask), mask=sheet)
-    parts, boxes, areas = _parts(marks > 0)
-    large = np.flatnonzero(areas > 0.02 * areas.max(initial=0))
-    if len(large) > MOST_MARKS:
+    labels = measure.label(marks > 0)
+    _, areas = _measure(labels)
+    is_large = areas > 0.02 * areas.max(initial=0)
+    if is_large.sum() > MOST_MARKS:
         raise PictureError(
-            f"There are {len(large):,} separate marks on the picture, more than a page of digits "
-            "has. If it isn't a pattern or noise, please cut it into parts."
+            f"There are {is_large.sum():,} separate marks on the picture, more than a page of "
+            "digits has. If it isn't a pattern or noise, please cut it into parts."
         )
-    if len(large) == 0:
-        return ink, parts, []
-    boxes, areas, owners = boxes[large], areas[large], np.arange(len(large))
-    stroke, usual = _stroke(parts > 0), _usual(boxes, areas)
+    if not labels.any():
+        return ink, labels, []
+    stroke, numbers = _stroke(labels > 0), is_large * is_large.cumsum()
     while True:
-        count, joined = connected_components(_belong(boxes, stroke, usual))
+        labels = np.append(0, numbers)[labels]
+        boxes, areas = _measure(labels)
+        sizes = _relative_sizes(boxes, areas)
+        count, joined = connected_components(_belong(boxes, stroke, sizes))
         if count == len(boxes):
             break
-        owners, members = joined[owners], [boxes[joined == i] for i in range(count)]
-        boxes = np.array([[*b[:, :2].min(axis=0), *b[:, 2:].max(axis=0)] for b in members])
-        usual = np.array([usual[joined == i].max() for i in range(count)])
+        numbers = joined + 1
     # Commas are smaller; of ten digits in one hand the smallest had 0.74 (ten of UJIpenchars2).
-    least = 0.6 * _usual(boxes, np.bincount(owners, areas))
-    order = _reading_order(boxes, np.flatnonzero(_sizes(boxes) >= least))
-    number_of = np.zeros(count, int)
-    number_of[order] = np.arange(1, len(order) + 1)
-    labels = util.map_array(parts, large + 1, number_of[owners])  # 0 where it is none of these
-    labels = ndimage.grey_dilation(labels, (3, 3))  # with the strokes' soft edge
+    order = _reading_order(boxes, np.flatnonzero(sizes >= 0.6))
+    numbers = np.zeros(count + 1, int)  # 0 is what is paper or no digit
+    numbers[np.add(order, 1)] = np.arange(1, len(order) + 1)
+    labels = ndimage.grey_dilation(numbers[labels], (3, 3))  # with the strokes' soft edge
     scale = np.array([width, height, width, height]) / (ink.shape[::-1] * 2)
     return ink, labels, [Box(*np.round(boxes[i] * scale).astype(int).tolist()) for i in order]
 
@@ -145,18 +143,18 @@ def threshold(contrast: np.ndarray, sheet: np.ndarray) -> tuple[np.ndarray, np.n
     return np.clip(contrast / full, 0, 1), mask
 
 
-def _parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels of what is connected, also by corners, and boxes [N, 4] and areas [N]."""
-    parts = measure.label(mask)
-    found = measure.regionprops_table(parts, properties=("bbox", "area"))
-    return parts, np.stack([found[f"bbox-{i}"] for i in (1, 0, 3, 2)], axis=1), found["area"]
+def _measure(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes [N, 4] and areas [N] of what has the labels 1, 2, ..."""
+    found = measure.regionprops_table(labels, properties=("bbox", "area"))
+    return np.stack([found[f"bbox-{i}"] for i in (1, 0, 3, 2)], axis=1), found["area"]
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
     """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
     Where the ink reaches all four borders, the picture may be cut tight to it: then only what runs
     along most of the border."""
-    parts, boxes, _ = _parts(mask)
+    parts = measure.label(mask)
+    boxes, _ = _measure(parts)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
     along = np.bincount(border, minlength=len(boxes) + 1)[1:]
     near = 1 + np.array(mask.shape) // 30
@@ -175,7 +173,7 @@ def _without_lines(mask: np.ndarray) -> np.ndarray:
         height, width = part.image.shape
         is_row = width > 1.5 * height  # of digits; else it may be the top and bottom of a frame
         is_row |= width > 0.97 * mask.shape[1] and height < 0.85 * mask.shape[0]
-        is_high = height > 5 * stroke  # else it may be the bar of a 5
+        is_high = height > 7 * stroke  # else it may be the bar of a 5
         if is_row and is_high or width > max(0.7 * mask.shape[1], 5 * height):
             mask[part.slice] &= ~_find_lines(part.image, stroke)
     return mask
@@ -207,36 +205,33 @@ def _stroke(mask: np.ndarray) -> float:
     return 2 * np.percentile(to_paper[mask], 90)
 
 
-def _sizes(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-
-
-def _usual(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Return for each mark [N] the size at which half of the ink in its line is in larger marks,
-    and half in smaller ones; of all marks, where fewer than three make a line."""
-    sizes, tops, bottoms = _sizes(boxes), boxes[:, 1], boxes[:, 3]
+def _relative_sizes(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return the size of each mark [N] divided by the usual one in its line: half of the ink is in
+    larger marks, half in smaller ones. Where fewer than three make a line, all marks count."""
+    tops, bottoms = boxes[:, 1], boxes[:, 3]
+    sizes = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     overlap = np.minimum.outer(bottoms, bottoms) - np.maximum.outer(tops, tops)
     is_beside = overlap > 0.5 * np.minimum.outer(bottoms - tops, bottoms - tops)
     is_beside &= np.maximum.outer(sizes, sizes) < 4 * np.minimum.outer(sizes, sizes)
     is_beside |= is_beside.sum(axis=1, keepdims=True) < 3
     order = np.argsort(sizes)
     ink = (is_beside * areas)[:, order].cumsum(axis=1)
-    return sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
+    return sizes / sizes[order[(ink >= ink[:, -1:] / 2).argmax(axis=1)]]
 
 
-def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
+def _belong(boxes: np.ndarray, stroke: float, relative: np.ndarray) -> np.ndarray:
     """Say which marks are parts of one digit, bool [N, N]: those near each other, of which one is
     above the other or both are dots, unless both are nearly as large as the usual digit."""
     starts, stops = boxes[:, :2], boxes[:, 2:]
     # How far they are apart, across and down [N, N, 2]; below 0 they overlap by so much.
     apart = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)
     distance = np.linalg.norm(np.maximum(apart, 0), axis=2)
-    sizes, widths = _sizes(boxes), stops[:, 0] - starts[:, 0]
+    (widths, heights), sizes = (stops - starts).T, (stops - starts).max(axis=1)
     larger = np.maximum.outer(sizes, sizes)
     is_above = -apart[:, :, 0] > 0.5 * np.minimum.outer(widths, widths)
     is_near = distance < np.maximum(2 * stroke, 0.2 * larger)
-    is_small = sizes < 0.75 * usual
-    is_hat = (sizes < 1.25 * usual) & (3 * (stops - starts)[:, 1] < usual)
+    is_small = relative < 0.75
+    is_hat = (relative < 1.25) & (3 * heights * relative < sizes)
     is_hat = is_hat[:, None] & (starts[:, None, 1] < starts[:, 1])
     is_fragment = is_small[:, None] | is_small | is_hat | is_hat.T
     return is_near & is_fragment & (is_above | (larger < 4 * stroke))
@@ -244,15 +239,13 @@ def _belong(boxes: np.ndarray, stroke: float, usual: np.ndarray) -> np.ndarray:
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     """Return the indices of the boxes line by line, each from left to right. A box goes on with
-    the line whose last box, left of it, it overlaps most, up and down: lines may be slanted."""
+    the line whose last box it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
         lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
-        share = overlap / np.minimum(lasts[:, 3] - lasts[:, 1], boxes[i, 3] - boxes[i, 1])
-        share[lasts[:, [0, 2]].mean(axis=1) > boxes[i, 0]] = 0  # it is above or below
-        if share.max(initial=0) > 0.05:
-            lines[share.argmax()].append(i)
+        if overlap.max(initial=0) > 0:
+            lines[overlap.argmax()].append(i)
         else:
             lines.append([i])
     lines.sort(key=lambda line: boxes[line][:, [1, 3]].mean())

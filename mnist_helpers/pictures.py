@@ -2,7 +2,6 @@
 
 import io
 import os
-import warnings
 
 import numpy as np
 import torch
@@ -36,19 +35,17 @@ def open_picture(picture: object) -> tuple[np.ndarray, tuple[int, int]]:
     try:
         if isinstance(picture, (bytes, bytearray, memoryview)):
             picture = io.BytesIO(picture)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of much that it then reads all the same
-            if isinstance(picture, Image.Image):
-                values, size = _unpack(picture.copy())
-            elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
-                with Image.open(picture, formats=FORMATS) as image:
-                    image.filename = ""  # else Pillow maps a TIFF into memory, and doesn't turn it
-                    values, size = _unpack(image)
-            else:
-                values = np.asarray(picture)
-                if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
-                    values = np.moveaxis(values, 0, 2)
-                size = values.shape[1::-1]
+        if isinstance(picture, Image.Image):
+            values, size = _unpack(picture.copy())
+        elif isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
+            with Image.open(picture, formats=FORMATS) as image:
+                image.filename = ""  # else Pillow maps a TIFF into memory, and doesn't turn it
+                values, size = _unpack(image)
+        else:
+            values = np.asarray(picture)
+            if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] > 4:
+                values = np.moveaxis(values, 0, 2)
+            size = values.shape[1::-1]
     except UnidentifiedImageError:
         raise PictureError(
             f"This is no picture that can be read here ({', '.join(FORMATS)}): save it as JPEG or "
@@ -82,16 +79,14 @@ def _in_colour(values: np.ndarray) -> np.ndarray:
     """Return values of any range and type as float32 [H, W, 3] in [0, 1]."""
     values = values[:, :, None] if values.ndim == 2 else values
     has_pixels = values.ndim == 3 and values.shape[2] in (1, 3, 4) and values.size > 0
-    if not has_pixels or values.dtype.kind not in "buif":
+    if not has_pixels or values.dtype.kind not in "buif" or not np.isfinite(values).all():
         raise PictureError(
-            "A picture must be a path, a file, an image, or numbers of the shape [H, W], [H, W, 3] "
-            f"or [H, W, 4], but this is {values.dtype} {list(values.shape)}."
+            "A picture must be a path, a file, an image, or finite numbers of the shape [H, W], "
+            f"[H, W, 3] or [H, W, 4], but this is {values.dtype} {list(values.shape)}."
         )
     is_byte = values.dtype == np.uint8 and values.max() > 1  # else it may be a mask of 0 and 1
     if not is_byte:
         low, high = float(values.min()), float(values.max())
-        if not np.isfinite(high - low):
-            raise PictureError("The picture holds values that are infinite or not a number.")
         values = (values / 2 - low / 2) / ((high - low) / 2 or 1)  # halves of 3e38 don't overflow
     values = np.clip(_shrink(values, LARGEST_SIDE) / (255 if is_byte else 1), 0, 1)
     if values.shape[2] == 4:  # behind what is transparent lies paper on which the rest can be seen
@@ -150,8 +145,7 @@ def find_sheet(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return whole, colours
     nearest = ndimage.distance_transform_edt(~is_paper, return_distances=False, return_indices=True)
     around = resize(plain[tuple(nearest)], *whole.shape, Image.Resampling.BILINEAR)
-    # One pixel less: a strip of desk along the border may be too thin to be seen here.
-    sheet = resize(ndimage.binary_erosion(sheet, SQUARE), *whole.shape) > 0.5
+    sheet = resize(sheet, *whole.shape) > 0.5
     return sheet, np.where(sheet[:, :, None], colours, around)
 
 
@@ -160,14 +154,12 @@ def remove_paper(colours: np.ndarray) -> np.ndarray:
 
     It is about 0 on paper and above 0 on ink. The paper is what a grey closing leaves (of dark
     ink): strokes, which are narrower than its window, vanish; shadows stay. Whether the ink is dark
-    or light is tried: it is what covers less of the picture, of its border, and of a small
-    picture's corners.
+    or light is tried: it is what covers less of the picture and of its border.
     """
     small = _shrink(colours, 64)
     # The mixture of red, green and blue in which ink and paper differ most.
     spread = (small - np.median(small, axis=(0, 1))).reshape(-1, 3)
     weights = np.linalg.eigh(spread.T @ spread).eigenvectors[:, -1]
-    weights = np.float32(weights * np.copysign(1, weights.sum()))
     sign = min((1, -1), key=lambda sign: _covered(sign * small @ weights))
     grey = sign * (colours @ weights)
     grey = ndimage.gaussian_filter(grey, max(grey.shape) / 1000, mode="nearest")
@@ -189,10 +181,7 @@ def _covered(grey: np.ndarray) -> float:
     ink = np.clip(contrast / full, 0, 1)
     i = min(ink.shape) // 21  # within a frame, but for small pictures
     border = np.concatenate([ink[i], ink[-1 - i], ink[:, i], ink[:, -1 - i]])
-    covered = ink.mean() + 2 * border.mean()
-    if max(ink.shape) <= 32:  # digits cut tight seldom reach corners; a photo's may be dark
-        covered += 2 * ink[np.ix_([0, -1], [0, -1])].mean()
-    return covered
+    return ink.mean() + 2 * border.mean()
 
 
 def normalise(ink: np.ndarray) -> torch.Tensor:

@@ -47,11 +47,6 @@ def test_a_bad_picture_gets_a_sentence_and_the_others_their_line(photos, tmp_pat
     assert [line.split(":")[0] for line in err.splitlines()] == [str(text), "missing.png"]
 
 
-def test_without_pictures_it_explains_itself(capsys):
-    assert run() == 2
-    assert "usage" in capsys.readouterr().err
-
-
 def test_show_writes_each_picture_in_its_size(photos, tmp_path):
     same_name = tmp_path / "more" / "zero.png"
     same_name.parent.mkdir()
@@ -132,12 +127,6 @@ def test_a_file_without_such_weights_gets_a_sentence(kind, photos, tmp_path, cap
     out, err = capsys.readouterr()
     assert out == "" and str(path) in err and len(err.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
-
-
-def test_it_runs_without_a_warning(photos):
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "mnist_helpers", *photos]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_network_that_comes_along_is_accurate(data):

@@ -2,10 +2,8 @@
 
 import io
 import json
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from torch import nn
 from mnist_helpers import (
     Box,
     PictureError,
-    gallery,
     predict_digits,
     predict_proba,
     pretrained,
@@ -161,22 +158,24 @@ def test_coloured_ink_is_found_though_it_is_as_light_as_paper(paper, ink):
     assert find_boxes(colours) == [LINE]
 
 
-def test_a_stroke_from_border_to_border_is_no_ruling():
-    picture = np.full((200, 60), 0.9)
-    picture[2:198, 25:35] = 0.2
-    assert find_boxes(picture) == [(25, 2, 35, 198)]
-
-
-def test_specks_are_dropped():
+def test_a_broken_stroke_among_specks_is_one_digit():
     picture = line()
     picture[10:12, 20:22] = picture[32:34, 101:103] = 0.2
-    assert find_boxes(picture) == [LINE]
-
-
-def test_a_broken_stroke_is_one_digit():
-    picture = line()
     picture[70:78] = 0.9
     assert find_boxes(picture) == [LINE]
+
+
+@pytest.mark.parametrize(
+    "levels, palette, options",
+    [((42, 40), [], {"transparency": 40}), ((0, 1), [0, 0, 0, 255, 255, 255], {})],
+    ids=["a transparent level", "a palette"],
+)
+def test_colours_count_not_the_numbers_that_stand_for_them(levels, palette, options):
+    picture = Image.fromarray(np.uint8(np.where(line() < 0.5, *levels)))
+    if palette:
+        picture.putpalette(palette)
+    picture.save(file := io.BytesIO(), "png", **options)
+    assert find_boxes(file) == [LINE]
 
 
 @pytest.mark.parametrize("ink", [0, 255])
@@ -184,19 +183,6 @@ def test_transparent_pictures_show_ink_of_either_kind(ink):
     picture = np.full((200, 200, 4), ink, np.uint8)
     picture[:, :, 3] = 255 * (line() < 0.5)
     assert find_boxes(picture) == [LINE]
-
-
-def test_a_transparent_grey_level_is_paper(tmp_path):
-    picture = Image.fromarray(np.where(line() < 0.5, 42, 40).astype(np.uint8))
-    picture.save(tmp_path / "line.png", transparency=40)
-    assert find_boxes(tmp_path / "line.png") == [LINE]
-
-
-def test_a_palettes_colours_count_not_its_numbers(tmp_path):
-    picture = Image.fromarray(np.uint8(line() > 0.5), mode="P")
-    picture.putpalette([0, 0, 0, 255, 255, 255])
-    picture.save(tmp_path / "line.png")
-    assert find_boxes(tmp_path / "line.png") == [LINE]
 
 
 @pytest.mark.parametrize(
@@ -283,22 +269,6 @@ def test_a_dark_corner_leaves_the_ink_dark(digits):
     assert classify(on_paper(ink) * light).endswith("94638071")
 
 
-@pytest.mark.parametrize("radius", [105, 120])
-def test_dark_corners_around_a_page_leave_the_ink_dark(digits, radius):
-    rows, columns = np.ogrid[-100:100, -100:100]
-    for number, digit in enumerate(digits):
-        sheet = np.pad(255 - np.kron(digit, np.ones((4, 4), np.uint8)), 44, constant_values=255)
-        sheet[rows**2 + columns**2 > radius**2] = 20  # as through a lens
-        assert classify(sheet).replace("?", "") == str(number)
-
-
-def test_a_bold_digit_cut_to_its_ink_keeps_its_ink(data, digits):
-    image = data.validation.tensors[0][4420, 0].numpy()  # a 0 that covers half of its box
-    assert difference(to_mnist(cut(image)), image) < 0.35
-    bold = cut(ndimage.grey_dilation(enlarged(digits[8]), (25, 25)))
-    assert difference(to_mnist(bold), to_mnist(np.pad(bold, 90)).numpy()) < 0.1
-
-
 @pytest.mark.parametrize("digit", [0, 3, 7, 9])
 def test_a_number_cut_to_its_ink_keeps_the_1_along_its_border(digits, digit):
     ink = np.pad(cut(enlarged(digits[digit], 60)) / 255, ((0, 0), (40, 0)))
@@ -378,11 +348,6 @@ def test_commas_and_brackets_leave_the_digits_apart(digits):
     assert len(found) == 3
 
 
-def test_the_gallerys_pictures_side_by_side_are_found_in_their_order():
-    boxes = find_boxes(np.hstack([np.asarray(picture) for picture in gallery()]))
-    assert [box.left // 280 for box in boxes] == list(range(10))
-
-
 def test_the_digits_of_a_sheet_are_found_in_their_order(data):
     images = data.validation.tensors[0][:100, 0].reshape(10, 10, 28, 28)
     boxes = find_boxes(images.transpose(1, 2).reshape(280, 280))
@@ -393,18 +358,6 @@ def test_the_digits_of_a_sheet_are_found_in_their_order(data):
 def test_a_slanted_row_is_one_line(digits):
     boxes = find_boxes(on_paper(ndimage.rotate(page(digits, "7192640358"), 6)))
     assert len(boxes) == 10 and boxes == sorted(boxes)
-
-
-def test_a_0_beside_a_taller_stroke_comes_second():
-    picture = line(width=10)
-    rows, columns = np.ogrid[:200, :200]
-    picture[np.abs(np.hypot((rows - 75) / 35, (columns - 160) / 25) - 1) < 0.15] = 0.2
-    assert [box.left // 50 for box in find_boxes(picture)] == [2, 2]
-    assert find_boxes(picture)[0].left == 100
-
-
-def test_on_a_picture_of_one_colour_there_is_no_digit():
-    assert predict_digits(NETWORK, np.full((90, 120), 255, np.uint8)) == []
 
 
 @pytest.mark.parametrize(("size", "found"), [(44, "71"), (30, "7")])
@@ -435,8 +388,9 @@ def test_a_desk_around_the_sheet_leaves_the_digits(digits, angle, margins, desk)
     assert answer == classify(sheet) == "719264033058216494638071"
 
 
-def test_a_blank_board_with_its_frame_shows_no_digit():
-    assert classify(np.pad(np.pad(np.full((400, 600), 0.9), 12, constant_values=0.1), 8)) == ""
+def test_a_blank_board_with_or_without_a_frame_shows_no_digit():
+    board = np.full((400, 600), 0.9)
+    assert classify(board) == classify(np.pad(np.pad(board, 12, constant_values=0.1), 8)) == ""
 
 
 def test_rules_through_digits_are_taken_out(digits):
@@ -494,9 +448,11 @@ def test_a_tiff_of_several_pages_gets_a_sentence(tmp_path):
         predict_digits(NETWORK, tmp_path / "scan.tiff")
 
 
-@pytest.mark.parametrize("kind", ["eps", "ico"])
+@pytest.mark.parametrize("kind", ["eps", "ico", "heic"])
 def test_formats_that_run_or_unpack_something_first_are_not_opened(kind):
-    Image.fromarray(np.uint8(255 * line())).save(file := io.BytesIO(), kind)
+    file = io.BytesIO(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+    if kind != "heic":  # which Pillow can't write
+        Image.fromarray(np.uint8(255 * line())).save(file, kind)
     with pytest.raises(PictureError, match="JPEG or PNG"):
         predict_digits(NETWORK, file)
 
@@ -527,7 +483,6 @@ def test_blank_paper_with_a_shadow_shows_no_digit(width):
 def test_a_prediction_holds_the_image_that_was_classified(digits):
     (prediction,) = predict_digits(NETWORK, digits[3])
     assert torch.equal(prediction.image, to_mnist(digits[3]))
-    assert prediction.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -548,24 +503,10 @@ def test_what_shows_no_digit_gets_a_sentence(picture):
         to_mnist(picture)
 
 
-def test_a_phones_heic_gets_the_advice_to_save_it_as_jpeg():
-    with pytest.raises(PictureError, match="JPEG or PNG"):
-        to_mnist(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
-
-
-def png_without_pixels(width: int, height: int) -> bytes:
-    def chunk(body: bytes) -> bytes:
-        return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(header) + chunk(b"IDAT" + zlib.compress(b"\0"))
-
-
 @pytest.mark.parametrize("side", [10_000, 40_000])
-def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
-    (tmp_path / "huge.png").write_bytes(png_without_pixels(side, side))
+def test_a_huge_picture_is_refused_before_it_is_unpacked(side):
     with pytest.raises(PictureError, match="pixels"):
-        to_mnist(tmp_path / "huge.png")
+        to_mnist(b"P6 %d %d 255 " % (side, side))  # a PPM's header
 
 
 def odd_files():
@@ -633,8 +574,7 @@ IN_FLOAT64 = """
 import numpy as np, torch
 import mnist_helpers as mnist
 
-picture = np.full((200, 200), 255, np.uint8)
-picture[40:160, 95:105] = 0  # a 1
+picture = np.pad(np.zeros((120, 10), np.uint8), 60, constant_values=255)  # a 1
 for dtype in (torch.float64, torch.float32):
     torch.set_default_dtype(dtype)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
