@@ -4,6 +4,7 @@ A notebook that fails stays as it was. What is shown says nothing of when it was
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import nbformat
@@ -25,7 +26,10 @@ def execute(path: Path) -> None:
     # A widget lives as long as its kernel; its text or picture is what remains.
     notebook.metadata.pop("widgets", None)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        data = output.get("data", {})
+        data.pop("application/vnd.jupyter.widget-view+json", None)
+        if "text/html" in data:  # a table with shades is, in plain text, its place in memory
+            data["text/plain"] = re.sub(" at 0x[0-9a-f]+", "", data["text/plain"])
     nbformat.write(notebook, path)
 
 
