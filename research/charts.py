@@ -39,10 +39,10 @@ AMOUNTS = {name: name for name in AMOUNTS} | {
 
 @dataclass
 class Finding:
-    """What a section of the report shows: its answer, a figure, and a note in Markdown."""
+    """What a section of the report shows: its answer, a figure or table, a note in Markdown."""
 
     answer: str
-    figure: plots.Figure | Styler
+    figure: plots.Figure | Styler | pd.DataFrame
     note: str
 
     def _ipython_display_(self) -> None:
@@ -78,8 +78,7 @@ def in_markdown(table: pd.DataFrame) -> str:
 
 def shaded(table: pd.DataFrame, name: str) -> Styler:
     """Return accuracies in percent as a table of shades, whose name is the only one on its page."""
-    limits = {"vmin": 0, "vmax": 140, "text_color_threshold": 0}  # so that all text is black
-    return table.style.background_gradient("Blues", **limits).format("{:.3g}").set_uuid(name)
+    return table.style.background_gradient(vmin=0, vmax=140).format("{:.3g}").set_uuid(name)
 
 
 def named(values: pd.Series, form: str = "{:+.2f}") -> str:
@@ -131,14 +130,8 @@ def compared(tables: dict[str, pd.DataFrame]) -> str:
     return in_markdown(pd.DataFrame(cells, list(names)).fillna("").rename_axis("change, points"))
 
 
-def mean_interval(groups) -> pd.DataFrame:
-    """Return the means of groups, and the ends of Student's 95 % intervals."""
-    mean, half_width = groups.mean(), groups.sem() * stats.t.ppf(0.975, groups.size() - 1)
-    return pd.DataFrame({"mean": mean, "low": mean - half_width, "high": mean + half_width})
-
-
 def with_interval(groups) -> pd.Series:
-    table = mean_interval(groups)
+    table = study.mean_interval(groups)
     half_width = (table["high"] - table["mean"]).map(" ± {:.1f}".format)
     return table["mean"].map("{:.1f}".format) + half_width
 
@@ -146,7 +139,7 @@ def with_interval(groups) -> pd.Series:
 def errors(rows: pd.DataFrame, recipes: dict[str, str], split: str = "test") -> pd.DataFrame:
     """Return the mean errors of recipes by other names, in percent, with their intervals."""
     groups = (100 - rows[f"{split}_accuracy"]).groupby(rows["recipe"])
-    table = mean_interval(groups).reindex(recipes.values()).set_axis(list(recipes))
+    table = study.mean_interval(groups).reindex(recipes.values()).set_axis(list(recipes))
     return table.dropna(subset=["mean"])
 
 
@@ -314,9 +307,7 @@ def elsewhere(results: Path) -> Finding:
         f"was developed on them. Of pen strokes, {pen['to_mnist']:.0f} % are right after to_mnist, "
         f"and {pen['inverted where light, resized']:.0f} % when inverted and resized."
     )
-    note = in_markdown(with_interval(seeds).unstack(0, sort=False))
-    note = f"{measured_on(table)}\n\nAccuracies in percent:\n\n{note}"
-    return Finding(answer, shaded(right.rename_axis(index=None, columns=None), "elsewhere"), note)
+    return Finding(answer, with_interval(seeds).unstack(sort=False), measured_on(table))
 
 
 def published(results: Path) -> Finding:

@@ -14,7 +14,7 @@ import torch
 from playwright.sync_api import sync_playwright
 
 from mnist_helpers import load, predict_logits, pretrained
-from mnist_helpers.page import HERE, describe_networks, page_html
+from mnist_helpers.page import HERE, describe, describe_networks, page_html
 from research.runner import RESULTS, current_commit, describe_machine, make_parser
 
 ANSWER = """(images) => images.map((image) => {
@@ -28,16 +28,14 @@ ANSWER = """(images) => images.map((image) => {
 def measure(root: str) -> dict[str, str]:
     model, images = pretrained(), load(root).test.tensors[0]
     start = time.perf_counter()
-    networks = describe_networks(model)
-    html = page_html(networks)
+    html = page_html(describe_networks(model))
     seconds = time.perf_counter() - start
     with sync_playwright() as driver:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page()
         page.add_script_tag(content=(HERE / "network.js").read_text(encoding="utf-8"))
-        load_network = "(graph) => { window.network = loadNetwork(graph); }"
-        page.evaluate(load_network, networks["classifier"])
+        page.evaluate("(graph) => { window.network = loadNetwork(graph); }", describe(model))
         parts = [page.evaluate(ANSWER, part.flatten(1).tolist()) for part in images.split(1_000)]
         rows = torch.tensor([row for part in parts for row in part])
         chrome = page.context.new_cdp_session(page)

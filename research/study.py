@@ -22,6 +22,12 @@ def read(path: Path = RESULTS / "study.csv", recipes: dict | None = None) -> pd.
     return rows[rows["version"] == rows["recipe"].map(versions)]
 
 
+def mean_interval(groups) -> pd.DataFrame:
+    """Return the means of groups, and the ends of Student's 95 % intervals."""
+    mean, half_width = groups.mean(), groups.sem() * stats.t.ppf(0.975, groups.size() - 1)
+    return pd.DataFrame({"mean": mean, "low": mean - half_width, "high": mean + half_width})
+
+
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Return seeds, mean accuracies in percent with Student's 95 % interval over the seeds, on
     white and on grey paper, mean loss, the seeds' lowest and highest test accuracy and median
@@ -29,16 +35,12 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     recipes = rows.groupby("recipe")
     table = pd.DataFrame({"seeds": recipes.size()})
     for split in ("validation", "test"):
-        accuracy = recipes[f"{split}_accuracy"]
-        half_width = accuracy.sem() * stats.t.ppf(0.975, table["seeds"] - 1)
-        table[f"{split}_accuracy"] = accuracy.mean().round(3)
-        table[f"{split}_low"] = (accuracy.mean() - half_width).round(3)
-        table[f"{split}_high"] = (accuracy.mean() + half_width).round(3)
+        names = [f"{split}_{end}" for end in ("accuracy", "low", "high")]
+        table[names] = mean_interval(recipes[names[0]]).round(3)
         table[f"{split}_loss"] = recipes[f"{split}_loss"].mean().round(4)
         for grey in GREYS:
             table[f"{split}_grey_{grey}"] = recipes[f"{split}_grey_{grey}"].mean().round(2)
-    table["test_lowest"] = recipes["test_accuracy"].min()
-    table["test_highest"] = recipes["test_accuracy"].max()
+    table[["test_lowest", "test_highest"]] = recipes["test_accuracy"].agg(["min", "max"])
     table["seconds"] = recipes["seconds"].median().round()
     table = table.reindex([name for name in RECIPES if name in table.index])
     table.insert(0, "on_ladder", table.index.isin([*LADDER, *ON_FEW]))
