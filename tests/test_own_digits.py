@@ -166,12 +166,14 @@ def test_a_broken_stroke_among_specks_is_one_digit():
 
 
 @pytest.mark.parametrize(
-    "levels, palette, options",
-    [((42, 40), [], {"transparency": 40}), ((0, 1), [0, 0, 0, 255, 255, 255], {})],
-    ids=["a transparent level", "a palette"],
+    ("paper", "ink", "palette", "options"),
+    [
+        (40, 42, [], {"transparency": 40}),
+        (np.arange(200) * 37 % 200, 255, 765 * [9] + 3 * [99], {}),
+    ],
 )
-def test_colours_count_not_the_numbers_that_stand_for_them(levels, palette, options):
-    picture = Image.fromarray(np.uint8(np.where(line() < 0.5, *levels)))
+def test_colours_count_not_the_numbers_that_stand_for_them(paper, ink, palette, options):
+    picture = Image.fromarray(np.uint8(np.where(line() < 0.5, ink, paper)))
     if palette:
         picture.putpalette(palette)
     picture.save(file := io.BytesIO(), "png", **options)
@@ -293,15 +295,11 @@ def test_ten_dark_pixels_stand_out_from_grain(side):
     assert find_boxes(picture) == [(left, top, left + 1, top + 10)]
 
 
-def test_a_photographs_grain_leaves_the_digits(digits):
-    paper = on_paper(np.kron(page(digits, "71926"), np.ones((3, 3))))
-    assert classify(paper + np.random.default_rng(0).normal(0, 0.2, paper.shape)) == "71926"
-
-
-def test_a_faint_page_is_classified(digits):
-    paper = on_paper(page(digits, "71926403", "30582164"), dark=0.8)
-    grain = np.random.default_rng(0).normal(0, 0.01, paper.shape)
-    assert classify(paper + grain) == "7192640330582164"
+@pytest.mark.parametrize(("dark", "grain"), [(0.2, 0.2), (0.8, 0.01)])
+def test_a_photographs_grain_leaves_the_digits_faint_ones_too(digits, dark, grain):
+    paper = on_paper(np.kron(page(digits, "71926"), np.ones((3, 3))), dark)
+    paper += np.random.default_rng(0).normal(0, grain, paper.shape)
+    assert classify(np.uint8(255 * np.clip(paper, 0, 1))) == "71926"  # floats would be stretched
 
 
 def test_a_line_under_digits_that_touches_them_is_removed(digits):
@@ -386,6 +384,12 @@ def test_a_desk_around_the_sheet_leaves_the_digits(digits, angle, margins, desk)
     sheet = on_paper(np.pad(page(digits, "71926403", "30582164", "94638071"), 30))
     answer = classify(on_a_desk(sheet, angle, margins, desk))
     assert answer == classify(sheet) == "719264033058216494638071"
+
+
+def test_the_hole_of_a_0_that_fills_the_picture_is_no_sheet():
+    rows, columns = np.ogrid[:400, :300]
+    ring = np.abs(np.hypot((rows - 200) / 180, (columns - 150) / 130) - 1) < 0.05
+    assert classify(np.where(ring, 0.2, 0.9)) == "0"
 
 
 def test_a_blank_board_with_or_without_a_frame_shows_no_digit():
@@ -535,12 +539,11 @@ def odd_files():
         yield content
 
 
-def test_500_damaged_or_odd_files_give_an_answer_or_a_sentence(tmp_path):
+def test_500_damaged_or_odd_files_give_an_answer_or_a_sentence():
     answers = 0
     for content in odd_files():
-        (tmp_path / "file").write_bytes(content)
         try:
-            answers += to_mnist(tmp_path / "file").shape == (28, 28)
+            answers += to_mnist(content).shape == (28, 28)
         except PictureError as error:
             assert str(error)
     assert answers >= 125  # the undamaged ones
