@@ -3,9 +3,6 @@
 import os
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036
-    raise ImportError("mnist_helpers needs Python 3.11 or newer: choose another kernel.")
-
 if sys.platform == "linux":
     # PyTorch's wheels have GNU OpenMP there: a thread that waits keeps its core busy for so many
     # rounds, by default 300,000, and beside other programs the one that it waits for gets no turn.

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from .model import DigitClassifier, pretrained
+from .model import pretrained
 from .own_digits import Prediction, predict_digits
 from .pictures import PictureError, open_picture
 
@@ -17,17 +17,15 @@ from .pictures import PictureError, open_picture
 def _load(path: str) -> nn.Module:
     """Return the lesson's network with the weights in a file, which runs nothing. Raises ValueError
     if it can't be read, or holds other weights."""
-    network = DigitClassifier()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except OSError as error:
-        raise ValueError(f"'{path}' can't be read: {error}") from error
+        return pretrained(path)
+    except OSError:
+        raise
     except Exception as error:  # a damaged file can fail anywhere
         raise ValueError(
             f"'{path}' doesn't hold the weights of the lesson's DigitClassifier, as the lesson "
             "saves them into models/mnist.pt. In Python, predict_digits takes any network."
         ) from error
-    return network
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .evaluation import predict_logits
+
 WEIGHTS = Path(__file__).with_name("digit_detector.pt")  # a state_dict in half precision
 
 
@@ -57,14 +59,6 @@ def digit_odds(images: torch.Tensor) -> torch.Tensor:
     """Return of images, uint8 [N, 28, 28] as `to_mnist` makes them, the logarithm of the odds that
     each shows a digit, float32 [N] on the CPU. It is below 0 for 0.2 % of MNIST's validation images
     themselves."""
-    detector = _load_detector()
-    batches = images.cpu()[:, None].split(100)  # larger ones need more memory, and aren't faster
-    with torch.no_grad():
-        logits = torch.cat([detector(batch.float() / 255) for batch in batches])
+    logits = predict_logits(_load_detector(), images)
     is_blot = (images.cpu() > 127).sum(dim=(1, 2)) > 0.65 * 20 * 20  # MNIST's boldest: 0.53
     return logits.logsumexp(dim=1).masked_fill(is_blot, -10)
-
-
-def is_digit(images: torch.Tensor) -> torch.Tensor:
-    """Return of images, uint8 [N, 28, 28], whether each shows a digit at all, bool [N]."""
-    return digit_odds(images) > 0

@@ -7,8 +7,7 @@ from PIL import Image, ImageDraw
 
 SIZE = 280  # height and width of the canvas in its own units, ten to a pixel of MNIST
 PEN = 20  # width of its strokes
-FILE = Path(__file__).with_name("gallery.json")
-GALLERY = json.loads(FILE.read_text(encoding="utf-8"))["drawings"]
+GALLERY = json.loads(Path(__file__).with_name("gallery.json").read_text("utf-8"))["drawings"]
 
 
 def gallery() -> list[Image.Image]:

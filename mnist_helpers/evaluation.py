@@ -98,12 +98,8 @@ class Evaluation:
     probabilities: np.ndarray
 
     @property
-    def predictions(self) -> np.ndarray:
-        return self.probabilities.argmax(axis=1)
-
-    @property
     def correct(self) -> np.ndarray:
-        return self.predictions == self.labels
+        return self.probabilities.argmax(axis=1) == self.labels
 
     @property
     def accuracy(self) -> float:

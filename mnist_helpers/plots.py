@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 from torch import nn
 
@@ -107,10 +107,9 @@ def convolution_step(image: torch.Tensor, kernel: torch.Tensor, row: int, column
     numbers = {"patch": patch, "kernel": kernel, "products": products}
     for axis, (name, values) in zip(axes.flat[1:], numbers.items(), strict=True):
         _image(axis, values, name)
+        axis.images[0].set_alpha(0.5)  # so that the numbers can be read
         for (y, x), value in np.ndenumerate(np.asarray(values)):
-            shade = axis.images[0].to_rgba(float(value))[:3]
-            colour = "white" if np.dot(shade, (0.3, 0.6, 0.1)) < 0.5 else "black"
-            axis.text(x, y, f"{value:.2g}", color=colour, ha="center", va="center")
+            axis.text(x, y, f"{value:.2g}", ha="center", va="center")
     title = f"Products of patch and kernel: their sum {products.sum():.2f} is one pixel of the map"
     return describe(figure, title, "An image with a frame around a patch, and three tables.")
 
@@ -158,14 +157,13 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
         if "validation_accuracy" in rows:
             errors = (100 * (1 - rows["validation_accuracy"])).clip(lower=0.005)
             _curve(error_axis, rows["epoch"], errors, "validation", ORANGE, **style)
+    loss_axis.set(ylabel="loss (nats)", yscale="log")
+    error_axis.set(xlabel="epoch", ylabel="accuracy (%)", yscale="log")
     for axis in (loss_axis, error_axis):
-        axis.set_yscale("log")
         label_decades(axis.yaxis)
         tidy(axis)
     error_axis.invert_yaxis()
-    error_axis.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
-    loss_axis.set(ylabel="loss (nats)")
-    error_axis.set(xlabel="epoch", ylabel="accuracy (%)")
+    error_axis.yaxis.set_major_formatter(lambda error, _: f"{100 - error:g}")
     error_axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     title = "Loss and accuracy, both on logarithmic scales"
     return describe(figure, title, "Two figures of curves by epoch.")
@@ -174,25 +172,23 @@ def training_curves(history: Sequence[dict], earlier: Sequence[dict] = ()) -> Fi
 def ladder(study: pd.DataFrame, runs: dict[str, dict[str, float]], title: str) -> Figure:
     """Show each rung's validation error on a logarithmic axis: the study's mean with its interval,
     and the accuracies of other runs, by name and rung. All are in percent."""
-    rungs = list(dict.fromkeys([*study.index, *(rung for run in runs.values() for rung in run)]))
-    places = {rung: -place for place, rung in enumerate(rungs)}
+    rungs = set(study.index).union(*runs.values())
     figure = Figure(1.3 + 0.4 * len(rungs))
     axis = figure.subplots()
     errors = 100 - study["validation_accuracy"]
     ends = study[["validation_high", "validation_low"]].sub(study["validation_accuracy"], axis=0)
     style = {"color": BLUE, "marker": "o", "linestyle": "", "capsize": 3, "label": "study"}
     style["xerr"] = ends.abs().fillna(0).T
-    axis.errorbar(errors, [places[rung] for rung in study.index], **style)
+    axis.errorbar(errors, errors.index, **style)
     marks = zip("sxd", (ORANGE, GREEN, GREY), strict=True)
     for (name, run), (mark, colour) in zip(runs.items(), marks, strict=False):
         style = {"linestyle": "", "markersize": 8, "fillstyle": "none", "label": name}
         style |= {"marker": mark, "color": colour}
         own = 100 - pd.Series(run, dtype=object).explode().dropna().astype(float)
-        axis.plot(own.clip(lower=0.02), [places[rung] for rung in own.index], **style)
-    axis.set_xscale("log")
+        axis.plot(own.clip(lower=0.02), own.index, **style)
+    axis.set(xlabel="validation error (%)", xscale="log")
     label_decades(axis.xaxis)
-    axis.set(xlabel="validation error (%)", yticks=list(places.values()))
-    axis.set_yticklabels(list(places))
+    axis.invert_yaxis()
     figure.legend(frameon=False, labelcolor="linecolor", loc="outside lower center", ncols=4)
     axis.margins(x=0.08, y=0.08)
     tidy(axis)
@@ -229,8 +225,8 @@ def covered(image: torch.Tensor, changes: torch.Tensor, title: str) -> Figure:
 
 def _curve(axis, x: pd.Series, y: pd.Series, name: str, colour: str, **style) -> None:
     axis.plot(x, y, color=colour, **style)
-    place = {"textcoords": "offset points", "xytext": (8, 0), "va": "center"}
-    axis.annotate(name, (x.iloc[-1], y.iloc[-1]), color=colour, **place)
+    end = x.iloc[-1], y.iloc[-1]
+    axis.annotate(name, end, (8, 0), textcoords="offset points", va="center", color=colour)
 
 
 def tidy(axis) -> None:

@@ -3,17 +3,13 @@
 It is the last rung of the lesson, from the one of five seeds with the best validation accuracy.
 """
 
-from pathlib import Path
-
 import torch
 from joblib import Parallel, cpu_count, delayed
 
-import mnist_helpers
-from mnist_helpers import DigitClassifier, evaluate, load
+from mnist_helpers import evaluate, load, pretrained
+from mnist_helpers.model import WEIGHTS
 from research.recipes import RECIPES
 from research.runner import make_parser
-
-WEIGHTS = Path(mnist_helpers.__file__).with_name("digit_classifier.pt")
 
 
 def train(seed: int, root: str) -> tuple[tuple[float, float], dict[str, torch.Tensor]]:
@@ -30,9 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = make_parser("pretrained", __doc__, WEIGHTS).parse_args(arguments)
     data = load(options.data)
     found = Parallel(min(cpu_count(), 5))(delayed(train)(seed, options.data) for seed in range(5))
-    model = DigitClassifier()
     torch.save(max(found, key=lambda each: each[0])[1], options.output)
-    model.load_state_dict(torch.load(options.output))
+    model = pretrained(options.output)
     print(f"Kept, in half precision: validation {evaluate(model, data.validation)}")
     print(f"test {evaluate(model, data.test)}")
 
