@@ -47,11 +47,6 @@ def test_a_single_point_is_a_dot():
     assert ink.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.1)
 
 
-def test_a_point_that_is_repeated_changes_nothing():
-    repeated = [[50, 60]] * 3 + [[90, 60]] * 2
-    assert (np.asarray(draw([repeated])) == np.asarray(draw([[[50, 60], [90, 60]]]))).all()
-
-
 def test_the_image_is_what_the_browser_sent_last(canvas):
     assert canvas.image.dtype == torch.uint8 and torch.equal(canvas.image, torch.zeros(28, 28))
     canvas.set_state({"drawing": drawing(40)})
@@ -111,11 +106,6 @@ def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
 def test_a_network_that_cannot_be_shown_is_an_error_of_the_cell():
     with pytest.raises(ValueError, match=r"\[1, 10\]"):
         mnist.DrawingCanvas(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)))
-
-
-def test_a_notebook_holds_the_same_text_after_each_run(canvas):
-    again = mnist.DrawingCanvas(linear())
-    assert repr(canvas) == repr(again) == canvas._repr_mimebundle_()[0]["text/plain"]
 
 
 def test_the_notebooks_file_holds_the_page_only_where_it_is_asked_for(canvas):

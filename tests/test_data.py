@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import itertools
-import os
 import socket
 import tarfile
 import threading
@@ -335,11 +334,3 @@ def test_a_root_that_cannot_be_written_is_named(mirror, tmp_path):
     with pytest.raises(DataError, match="raw"):
         fetch(tmp_path / "data" / "below")
     assert (tmp_path / "data").read_bytes() == b"mine" and not mirror.requests
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_the_files_can_be_read_by_those_who_share_the_folder(mirror, tmp_path):
-    usual = put({"usual": b""}, tmp_path) / "usual"
-    fetch(tmp_path)
-    for name in NAMES:
-        assert (tmp_path / "MNIST" / "raw" / name).stat().st_mode == usual.stat().st_mode

@@ -215,12 +215,9 @@ def test_a_drawing_that_was_scrolled_away_is_not_drawn_on(drawn):
     before, box = drawn.path(), drawn.paper.bounding_box()
     drawn.page.evaluate("(y) => scrollTo(0, y)", box["y"] + box["height"] / 2)
     assert drawn.paper.bounding_box()["y"] == pytest.approx(-box["height"] / 2, abs=1)
-    drawn.draw_by_finger(
-        [[(0.5, 1.4 - i / 25) for i in range(20)]]
-    )  # where it was before, below it
-    drawn.page.wait_for_function(
-        f"document.scrollingElement.scrollTop > {box['y'] + box['height'] / 2}"
-    )
+    drawn.draw_by_finger([[(0.5, 1.4 - i / 25) for i in range(20)]])  # where it was, below it
+    middle = box["y"] + box["height"] / 2
+    drawn.page.wait_for_function(f"document.scrollingElement.scrollTop > {middle}")
     assert drawn.path() == before
 
 
@@ -338,11 +335,8 @@ def test_a_drawing_is_put_into_mnists_format(tools):
         image = image_of(tools, each["strokes"]).double()
         middles = [(image.sum(1 - axis) * torch.arange(28)).sum() / image.sum() for axis in (0, 1)]
         assert middles == pytest.approx([14, 14], abs=0.51)
-
-
-def test_a_dot_stays_a_dot(tools):
-    image = image_of(tools, [[[100, 100]]]).double()
-    assert image.sum() / 255 == pytest.approx(np.pi * 1.6**2, rel=0.05)
+    dot = image_of(tools, [[[100, 100]]]).double()
+    assert dot.sum() / 255 == pytest.approx(np.pi * 1.6**2, rel=0.05)
 
 
 def test_pen_drawn_digits_look_to_the_network_as_they_do_by_to_mnist(tools):

@@ -111,15 +111,6 @@ class Attention(nn.Module):
         return self.classify(rows.mean(dim=1))
 
 
-class Recurrent(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.recur, self.classify = nn.LSTM(28, 16, batch_first=True), nn.Linear(16, 10)
-
-    def forward(self, images):
-        return self.classify(self.recur(images.squeeze(1))[0][:, -1])
-
-
 class InPlace(nn.Module):
     """The network of many tutorials, written with operations that change their input."""
 
@@ -140,7 +131,6 @@ NETWORKS = {
     "resnet18": resnet18,
     "attention": lambda: Attention(weights=False),
     "attention with weights": lambda: Attention(weights=True),
-    "lstm": Recurrent,
     "in place": InPlace,
     "float64": lambda: pretrained().double(),
     "channels last": lambda: pretrained().to(memory_format=torch.channels_last),
