@@ -174,7 +174,7 @@ def test_damages_are_averaged_by_their_kind():
 def test_accuracies_on_digits_from_elsewhere_have_students_intervals_over_the_seeds(results):
     """Those of `boxed and centred`, in percent: 84, 87, 90."""
     half_width = stats.sem([84, 87, 90]) * stats.t.ppf(0.975, 2)
-    cells = charts.elsewhere(results).note.replace("|", "\n").splitlines()
+    cells = charts.elsewhere(results).figure.to_numpy().flatten()
     assert [87, half_width] in [pytest.approx(numbers(each), abs=0.06) for each in cells]
 
 
