@@ -303,7 +303,7 @@ function mount(element, { networks, gallery, model }) {
     <p aria-live="polite"></p>
     <div class="mnist-digits">${slot.repeat(10)}</div></div>
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
-      Each map of a convolution looks everywhere for one small pattern:
+      Each map of a convolution looks for one small pattern:
       <mark style="background: #d63545; color: #fff">red</mark> where it is found,
       <mark style="background: #2d7dd2; color: #fff">blue</mark> where its opposite is. Tap a map
       of a convolution (Conv2d) or a value of a Linear layer to see how.</p>

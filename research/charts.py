@@ -78,7 +78,7 @@ def in_markdown(table: pd.DataFrame) -> str:
 
 def shaded(table: pd.DataFrame, name: str) -> Styler:
     """Return accuracies in percent as a table of shades, whose name is the only one on its page."""
-    return table.style.background_gradient(vmin=0, vmax=140).format("{:.3g}").set_uuid(name)
+    return table.style.background_gradient(vmin=0, vmax=140).format("{:.1f}").set_uuid(name)
 
 
 def named(values: pd.Series, form: str = "{:+.2f}") -> str:
