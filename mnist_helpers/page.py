@@ -90,8 +90,8 @@ def describe(model: nn.Module) -> dict:
                     f"knows {', '.join(KNOWN)}, and what PyTorch makes of these."
                 )
             places[node.name] = len(nodes)
-            entry = {"op": operation, "name": node.name, "layer": layer, "type": kind}
-            nodes.append(entry | {"args": encode(arguments), "shape": list(value.shape)})
+            entry = {"op": operation, "args": encode(arguments), "shape": list(value.shape)}
+            nodes.append(entry | {"layer": layer, "type": kind})
     outputs = [places[name] for name in signature.user_outputs if name in places]
     shapes = [nodes[place]["shape"] for place in outputs]
     if shapes != [[1, 10]]:
@@ -101,7 +101,7 @@ def describe(model: nn.Module) -> dict:
             "Look at its last layer."
         )
     ends = {"input": [each["op"] for each in nodes].index("input"), "output": outputs[0]}
-    return {"name": type(model).__name__, "nodes": nodes, "constants": constants} | ends
+    return {"nodes": nodes, "constants": constants} | ends
 
 
 def _export(model: nn.Module) -> torch.export.ExportedProgram:
