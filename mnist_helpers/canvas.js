@@ -209,7 +209,7 @@ function makeInside(network) {
       chosen = { index, map: Number(target.value), place: size.map((length) => length >> 1) };
       element.parentNode.append(detail);
       showDetail();
-      for (const part of [detail, element]) part.scrollIntoView({ block: "nearest" });
+      for (const part of [detail, element, target]) part.scrollIntoView({ block: "nearest" });
     };
     return element;
   }
@@ -409,21 +409,27 @@ function mount(element, { networks, gallery, model }) {
     };
   });
 
-  /** Show what is kept, and take over a notebook's drawing: another view's, or one from before. */
-  function update() {
+  function showKept() {
     slots.forEach((slot, i) => {
       slot.firstChild.style.opacity = keptOf(i) ? 1 : 0.4; // grey: an example
       trail(slot.querySelector("path"), (keptOf(i) ?? gallery[i]).strokes);
     });
-    if (pen === null) strokes = model?.get("drawing").strokes ?? [];
     show();
   }
-  const names = ["change:drawing", "change:kept"]; // of which some hosts know one at a time
-  for (const name of names) model?.on(name, update);
+
+  /** Take over a notebook's drawing: another view's, or one from before. */
+  function takeOver() {
+    if (pen === null) [strokes, isShown] = [model?.get("drawing").strokes ?? [], false];
+    show();
+  }
+  const listeners = { "change:drawing": takeOver, "change:kept": showKept };
+  for (const [name, listener] of Object.entries(listeners)) model?.on(name, listener);
+  matchMedia("(prefers-color-scheme: dark)").onchange = show; // ink has the colour of text
   element.replaceChildren(root);
-  update();
+  showKept();
+  takeOver();
   if (!strokes.length) slots[3].click();
-  return () => names.forEach((name) => model?.off(name, update));
+  return () => Object.entries(listeners).forEach(([name, each]) => model?.off(name, each));
 }
 
 // JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at the

@@ -9,7 +9,7 @@ import torch
 from anywidget import AnyWidget
 from torch import nn
 from torch.utils.data import TensorDataset
-from traitlets import Dict, Unicode, link, observe
+from traitlets import Dict, Unicode, observe
 
 from .drawings import GALLERY, gallery
 from .own_digits import to_mnist
@@ -43,7 +43,6 @@ class DrawingCanvas(AnyWidget):
         super().__init__(networks=json.dumps(networks), gallery=json.dumps(GALLERY), kept=kept)
         self._keep()  # where the file can't be written, it is said at once
         CANVASES.append(self)
-        link((self, "kept"), (CANVASES[0], "kept"))
 
     @property
     def image(self) -> torch.Tensor:
@@ -58,6 +57,8 @@ class DrawingCanvas(AnyWidget):
 
     @observe("kept")
     def _keep(self, change: object = None) -> None:
+        for each in CANVASES:  # whose browser may not have known yet what others keep
+            each.kept = each.kept | self.kept
         if self._file:
             write_whole(self._file, json.dumps(self.kept))
 
@@ -88,6 +89,6 @@ def _load(path: str | Path) -> dict[str, dict]:
         _dataset(kept)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"'{path}' isn't a file of digits that DrawingCanvas wrote: name another, or move it."
+            f"'{path}' holds no digits as DrawingCanvas writes them: name another, or move it."
         ) from error
     return kept

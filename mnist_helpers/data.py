@@ -51,6 +51,11 @@ def fetch(root: str | Path) -> None:
     """
     root = Path(root).expanduser()
     raw, answers = root / "MNIST" / "raw", []
+    if old := list(raw.with_name("processed").glob("*.pt")):
+        raise DataError(
+            f"torchvision would take MNIST from old files, which can't be checked: {old[0]}. Move "
+            "or delete them, or name another folder, and run this again."
+        )
     try:
         missing = [name for name, md5 in MD5.items() if not check_integrity(raw / name, md5)]
         if not missing:

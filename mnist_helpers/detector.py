@@ -57,8 +57,7 @@ def _load_detector() -> nn.Module:
 
 def digit_odds(images: torch.Tensor) -> torch.Tensor:
     """Return of images, uint8 [N, 28, 28] as `to_mnist` makes them, the logarithm of the odds that
-    each shows a digit, float32 [N] on the CPU. It is below 0 for 0.2 % of MNIST's validation images
-    themselves."""
+    each shows a digit, float32 [N]. It is below 0 for 0.2 % of MNIST's validation images."""
     logits = predict_logits(_load_detector(), images)
     is_blot = (images.cpu() > 127).sum(dim=(1, 2)) > 0.65 * 20 * 20  # MNIST's boldest: 0.53
     return logits.logsumexp(dim=1).masked_fill(is_blot, -10)

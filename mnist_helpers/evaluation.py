@@ -128,12 +128,9 @@ class Evaluation:
 
 
 def study() -> pd.DataFrame:
-    """Return what a study measured of each training, by the number of training images and its
-    name: the number of seeds, the mean accuracies in percent with their 95 % intervals over the
+    """Return what research/study.py measured of each training, by the number of training images and
+    its name: the number of seeds, the mean accuracies in percent with their 95 % intervals over the
     seeds, also on paper that is 20, 50 and 70 % grey, the mean losses in nats, the seeds' lowest
-    and highest test accuracy, the median seconds on one core, and whether it is a rung of the
-    lesson's ladder.
-
-    research/study.py writes the table."""
+    and highest test accuracy, the median seconds on one core, and whether it is on the ladder."""
     path = Path(__file__).with_name("study.csv")
     return pd.read_csv(path, index_col=["images", "recipe"])

@@ -48,8 +48,7 @@ class DigitClassifier(nn.Module):
 
 def pretrained(path: str | Path = WEIGHTS) -> DigitClassifier:
     """Return the lesson's network in evaluation mode, as trained on its 55,000 images (the best of
-    five seeds by validation accuracy: research/pretrained.py), or with the weights in a file.
-    """
+    five seeds by validation accuracy: research/pretrained.py), or with the weights in a file."""
     model = DigitClassifier()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()

@@ -150,9 +150,8 @@ def _measure(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _without_edges(mask: np.ndarray) -> np.ndarray:
-    """Remove what runs along the picture's border, such as the table's edge or a cell's frame.
-    Where the ink reaches all four borders, the picture may be cut tight to it: then only what runs
-    along most of the border."""
+    """Remove what runs along the picture's border: a table's edge, a cell's frame. Where ink
+    reaches all its sides, the picture may be cut tight: then only what runs along most of it."""
     parts = measure.label(mask)
     boxes, _ = _measure(parts)
     border = np.concatenate([parts[0], parts[-1], parts[1:-1, 0], parts[1:-1, -1]])
@@ -239,12 +238,13 @@ def _belong(boxes: np.ndarray, stroke: float, relative: np.ndarray) -> np.ndarra
 
 def _reading_order(boxes: np.ndarray, kept: np.ndarray) -> list[int]:
     """Return the indices of the boxes line by line, each from left to right. A box goes on with
-    the line whose last box it overlaps most, up and down: lines may be slanted."""
+    the line whose last box, left of it, it overlaps most, up and down: lines may be slanted."""
     lines = []
     for i in sorted(kept, key=lambda i: boxes[i, 0]):
         lasts = boxes[[line[-1] for line in lines] or slice(0)]  # none at first
         overlap = np.minimum(lasts[:, 3], boxes[i, 3]) - np.maximum(lasts[:, 1], boxes[i, 1])
-        if overlap.max(initial=0) > 0:
+        overlap[lasts[:, [0, 2]].mean(axis=1) > boxes[i, 0]] = 0  # it is above or below
+        if overlap.max(initial=0) > 0.05 * (boxes[i, 3] - boxes[i, 1]):
             lines[overlap.argmax()].append(i)
         else:
             lines.append([i])

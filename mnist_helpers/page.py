@@ -100,8 +100,7 @@ def describe(model: nn.Module) -> dict:
             f"{' and '.join(map(str, shapes)) or 'nothing that depends on the image'}. "
             "Look at its last layer."
         )
-    ends = {"input": [each["op"] for each in nodes].index("input"), "output": outputs[0]}
-    return {"nodes": nodes, "constants": constants} | ends
+    return {"nodes": nodes, "constants": constants, "output": outputs[0]}
 
 
 def _export(model: nn.Module) -> torch.export.ExportedProgram:

@@ -207,8 +207,9 @@ def confusion_matrix(labels: torch.Tensor, predictions: torch.Tensor) -> Figure:
         colour = GREY if label == prediction else "black"
         axis.text(prediction, label, count or "", color=colour, ha="center", va="center")
     axis.set(xticks=range(10), yticks=range(10), xlabel="prediction", ylabel="label")
-    worst = zip(*map(torch.Tensor.tolist, errors.flatten().topk(3)), strict=True)
-    named = ", ".join(f"{at // 10} → {at % 10} ({count})" for count, at in worst if count)
+    worst = errors.flatten().argsort(descending=True, stable=True)[:3].tolist()
+    counted = [(i // 10, i % 10, count) for i in worst if (count := errors.flatten()[i].item())]
+    named = ", ".join(f"{label} → {wrong} ({count})" for label, wrong, count in counted)
     title = f"Most frequent errors: {named or 'none'}"
     return describe(figure, title, "Confusion matrix of labels and predictions.")
 

@@ -69,7 +69,7 @@ def test_the_digits_are_those_that_were_kept_and_the_gallerys_for_the_rest(canva
 def test_a_cell_that_is_run_again_still_has_the_digits_and_so_has_another_canvas(canvas):
     other = mnist.DrawingCanvas(linear())
     canvas.set_state({"kept": {"3": drawing(30)}})
-    other.set_state({"kept": other.kept | {"4": drawing(40)}})
+    other.set_state({"kept": {"4": drawing(40)}})  # whose browser doesn't know of the 3 yet
     for each in (canvas, other, mnist.DrawingCanvas(linear())):
         assert each.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [30, 40]
         assert set(each.kept) == {"3", "4"}  # which the browser shows
@@ -101,6 +101,12 @@ def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
     with pytest.raises(ValueError, match=r"digits\.json.*DrawingCanvas"):
         mnist.DrawingCanvas(linear(), digits=path)
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_where_no_digits_can_be_kept_it_is_said_at_once(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        mnist.DrawingCanvas(linear(), digits=tmp_path / "file" / "digits.json")
 
 
 def test_a_network_that_cannot_be_shown_is_an_error_of_the_cell():

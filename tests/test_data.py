@@ -10,7 +10,6 @@ import socket
 import tarfile
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -238,13 +237,6 @@ def test_what_came_before_a_failure_is_not_fetched_again(mirror, files, tmp_path
     assert contents(tmp_path) == files and mirror.requests == [path]
 
 
-def test_two_that_start_together_both_get_the_files(mirror, files, tmp_path):
-    """Threads of one process, as two containers on one volume may have equal process numbers."""
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(fetch, [tmp_path] * 2))
-    assert contents(tmp_path) == files
-
-
 def test_without_network_and_files_the_error_says_what_was_tried_and_what_came(
     closed, bad, tmp_path, monkeypatch
 ):
@@ -319,6 +311,13 @@ def test_a_file_that_is_not_mnists_is_named_and_left_alone(kind, mirror, files, 
     with pytest.raises(DataError, match=TRAIN_LABELS):
         fetch(tmp_path)
     assert contents(tmp_path) == {TRAIN_LABELS: other} and not mirror.requests
+
+
+def test_old_files_that_torchvision_would_read_unchecked_are_in_the_way(files, tmp_path):
+    put(files, tmp_path / "MNIST" / "raw")
+    put({"training.pt": b"forged", "test.pt": b"forged"}, tmp_path / "MNIST" / "processed")
+    with pytest.raises(DataError, match="processed"):
+        load(tmp_path)
 
 
 def test_sound_files_are_read_and_nothing_is_written(files, tmp_path):

@@ -103,10 +103,6 @@ def test_images_may_come_without_the_dimension_of_channels_or_as_an_array(model,
         assert torch.equal(predict_logits(model, each), predict_logits(model, images))
 
 
-def test_no_images_have_no_predictions(model, images):
-    assert predict_proba(model, images[:0]).shape == (0, 10)
-
-
 def test_an_evaluation_holds_labels_and_the_softmax_of_the_logits(model):
     digits = draw_digits(30)
     evaluation = evaluate(model, digits)

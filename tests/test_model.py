@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from mnist_helpers import DigitClassifier, LocalNormalise
+from mnist_helpers import LocalNormalise
 
 from .conftest import draw_digits
 
@@ -29,11 +29,7 @@ def test_local_normalisation_is_what_scipy_computes(size, images):
         assert np.allclose(normalised, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("paper", "ink"),
-    [(0.5, 1.0), (0.0, 0.2), (torch.linspace(0, 0.5, 28), 0.8)],
-    ids=["grey paper", "faint ink", "a shadow"],
-)
+@pytest.mark.parametrize(("paper", "ink"), [(0.5, 1.0), (0.0, 0.2), (torch.arange(28) / 55, 0.8)])
 def test_paper_and_ink_hardly_change_a_normalised_image(images, paper, ink):
     normalise = LocalNormalise()
     found, expected = normalise(paper + (ink - paper) * images), normalise(images)
@@ -50,9 +46,3 @@ def test_the_gradient_of_an_empty_image_is_finite():
     image = torch.zeros(1, 1, 28, 28, requires_grad=True)
     LocalNormalise()(image).square().sum().backward()
     assert image.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("count", [1, 30])
-def test_each_image_gets_ten_finite_logits(count, images):
-    logits = DigitClassifier().eval()(images[:count])
-    assert logits.shape == (count, 10) and logits.isfinite().all()

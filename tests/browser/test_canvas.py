@@ -266,7 +266,7 @@ def test_a_screen_reader_is_told_the_answer_once_the_pen_is_lifted(drawn):
     assert re.match(r"3, \d+\.\d %", told.text_content())
     drawn.draw(SCRIBBLE)
     drawn.wait()
-    assert told.text_content().startswith("No digit")
+    assert told.text_content().startswith("No digit,")
 
 
 @pytest.mark.parametrize("width", [390, 1200])
