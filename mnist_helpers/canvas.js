@@ -4,7 +4,7 @@
 const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
 const MOST_MAPS = 64; // of a layer, before the reader asks for more
-const [RED, BLUE] = [0x4535d6, 0xd27d2d]; // blue, green, red
+const [INK, RED, BLUE] = [0x777777, 0x4535d6, 0xd27d2d]; // blue, green, red
 const VIEWS = ["view", "permute", "expand", "slice"]; // not shown: no new values
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -68,22 +68,18 @@ function drawLine(image, [x0, y0], [x1, y1], radius) {
 }
 
 /** Paint maps side by side, one pixel for each value, which the style sheet enlarges: opaque at
- *  `bound` and beyond 0 red, at -bound blue. Ink has the colour of text. */
-function paint(canvas, values, [height, width], [isInk, bound], columns = 1) {
+ *  `bound` in its colour and at -bound in blue, transparent at 0. */
+function paint(canvas, values, [height, width], [colour, bound], columns = 1) {
   const rows = Math.ceil(values.length / (height * width * columns));
   const maps = full([rows, columns, height, width], 0);
   maps.data.set(values);
   const pixels = new Uint32Array(maps.data.length);
   torch.permute(maps, [0, 2, 1, 3]).data.forEach((value, i) => {
-    pixels[i] = (((255 * Math.abs(value)) / bound) << 24) | (value < 0 ? BLUE : RED);
+    pixels[i] = (((255 * Math.abs(value)) / bound) << 24) | (value < 0 ? BLUE : colour);
   });
   const image = new ImageData(new Uint8ClampedArray(pixels.buffer), columns * width);
   Object.assign(canvas, { width: image.width, height: image.height });
-  const context = canvas.getContext("2d");
-  context.putImageData(image, 0, 0);
-  context.globalCompositeOperation = "source-in";
-  context.fillStyle = getComputedStyle(canvas).color;
-  if (isInk) context.fillRect(0, 0, image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** Let an SVG path show strokes; a dot is a line to where it began. */
@@ -178,7 +174,7 @@ function makeInside(network) {
     <div class="mnist-parts"></div></div>`);
   const [title, figure, from, to, , path, , table] = detail.querySelectorAll("*");
   const scaleOf = (index) =>
-    nodes[index].op === "input" ? [true, 1] : [false, strongest(results[index].data)];
+    nodes[index].op === "input" ? [INK, 1] : [RED, strongest(results[index].data)];
 
   function makeLayer(index) {
     const { layer, shape } = nodes[index];
@@ -242,7 +238,7 @@ function makeInside(network) {
       const [values, weights, products] = images.map((each, i) => {
         const texts = Array.from(hasNumbers ? each : [], (value) => html("<span>", number(value)));
         const image = overlay(size[1], texts);
-        paint(image.firstChild, each, size, i ? [false, found.bounds[i]] : scaleOf(source));
+        paint(image.firstChild, each, size, i ? [RED, found.bounds[i]] : scaleOf(source));
         const caption = row ? "" : ["values", "weights", "products"][i];
         return html("<figure>", caption, image);
       });
@@ -319,7 +315,7 @@ function mount(element, { networks, gallery, model }) {
   if (model) legend.append(" The network is as it was when the cell ran.");
   legend.after(...inside.blocks);
 
-  let strokes = [];
+  let strokes = model?.get("drawing").strokes ?? [];
   let pen = null; // what draws the last of them now: a pointer's id, or a key
   let isShown = false; // out of a slot: the next stroke begins a new drawing
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
@@ -416,29 +412,16 @@ function mount(element, { networks, gallery, model }) {
     });
     show();
   }
-
-  /** Take over a notebook's drawing: another view's, or one from before. */
-  function takeOver() {
-    if (pen === null) [strokes, isShown] = [model?.get("drawing").strokes ?? [], false];
-    show();
-  }
-  const listeners = { "change:drawing": takeOver, "change:kept": showKept };
-  for (const [name, listener] of Object.entries(listeners)) model?.on(name, listener);
-  matchMedia("(prefers-color-scheme: dark)").onchange = show; // ink has the colour of text
+  model?.on("change:kept", showKept);
+  // JupyterLab's keys do nothing where the focus is. A mouse doesn't move it here, so Ctrl+S saves.
+  const suppress = ({ target }) => target.toggleAttribute("data-lm-suppress-shortcuts", true);
+  root.addEventListener("focusin", suppress);
+  root.onmousedown = (event) => event.preventDefault();
   element.replaceChildren(root);
   showKept();
-  takeOver();
   if (!strokes.length) slots[3].click();
-  return () => Object.entries(listeners).forEach(([name, each]) => model?.off(name, each));
+  return () => model?.off("change:kept", showKept);
 }
-
-// JupyterLab's single keys don't act on its cells from here; its Ctrl+S still does. It looks at the
-// element that has the focus, before any listener but the window's.
-const shield = ({ target, ctrlKey, metaKey }) =>
-  target
-    .closest?.(".mnist-canvas *")
-    ?.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
-window.addEventListener("keydown", shield, true);
 
 /** Show the canvas in a notebook: what anywidget asks for. */
 function render({ model, el }) {
