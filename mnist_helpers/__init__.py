@@ -9,7 +9,7 @@ if sys.platform == "linux":
     # With two busy ones on two cores, a step took 61 ms, and 40 with this (at commit 8cfdf2f).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-# ruff: noqa: E402
+# ruff: noqa: E402, F401
 from .canvas import DrawingCanvas
 from .data import MNIST, DataError, fetch, load
 from .drawings import gallery
@@ -19,10 +19,3 @@ from .own_digits import Box, Prediction, predict_digits, to_mnist
 from .page import save_page
 from .pictures import PictureError
 from .training import augment, has_bfloat16, train, train_epoch
-
-__all__ = [  # for type checkers, which follow py.typed
-    "DrawingCanvas", "gallery", "MNIST", "DataError", "fetch", "load", "Evaluation", "evaluate",
-    "predict_logits", "predict_proba", "study", "DigitClassifier", "LocalNormalise", "pretrained",
-    "Box", "Prediction", "predict_digits", "to_mnist", "PictureError", "augment", "has_bfloat16",
-    "train", "train_epoch", "save_page",
-]  # fmt: skip

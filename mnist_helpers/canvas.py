@@ -9,7 +9,7 @@ import torch
 from anywidget import AnyWidget
 from torch import nn
 from torch.utils.data import TensorDataset
-from traitlets import Dict, Unicode, observe
+from traitlets import Dict, List, observe
 
 from .drawings import GALLERY, gallery
 from .own_digits import to_mnist
@@ -28,19 +28,18 @@ class DrawingCanvas(AnyWidget):
     """
 
     _esm, _css = FRONT_END, HERE / "canvas.css"
-    networks, gallery = Unicode().tag(sync=True), Unicode().tag(sync=True)
+    networks, gallery = Dict().tag(sync=True), List(GALLERY).tag(sync=True)
     drawing = Dict({"strokes": [], "image": [0] * 784}).tag(sync=True)
     kept = Dict().tag(sync=True)
 
     def __init__(self, model: nn.Module, digits: str | Path | None = None, page: bool = False):
-        networks = describe_networks(model)
         self._standin, self._file = {}, digits
+        kept = (_load(digits) if digits else {}) | (CANVASES[0].kept if CANVASES else {})
+        super().__init__(networks=describe_networks(model), kept=kept)
         if page:  # shown where no widget can be: the page, over a picture where frames aren't
             picture = base64.b64encode((HERE / "canvas.png").read_bytes()).decode()
-            text = html.escape(page_html({"classifier": networks["classifier"]}))
+            text = html.escape(page_html({"classifier": self.networks["classifier"]}))
             self._standin["text/html"] = read("standin.html", picture=picture, page=text)
-        kept = (_load(digits) if digits else {}) | (CANVASES[0].kept if CANVASES else {})
-        super().__init__(networks=json.dumps(networks), gallery=json.dumps(GALLERY), kept=kept)
         self._keep()  # where the file can't be written, it is said at once
         CANVASES.append(self)
 

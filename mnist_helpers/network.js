@@ -96,16 +96,6 @@ function convolution(x, weight, bias, stride, padding, dilation, groups) {
   return torch.add(maps, bias ? torch.view(bias, [outputs, ...kernel.fill(1)]) : 0);
 }
 
-/** Subtract the mean and divide by the deviation; multiply and add what was learned. */
-function normalise(x, mean, variance, weight, bias, epsilon) {
-  const standard = torch.div(torch.sub(x, mean), torch.sqrt(torch.add(variance, epsilon)));
-  return torch.add(torch.mul(standard, weight ?? 1), bias ?? 0);
-}
-
-/** Let vectors of a number for each channel of x stand beside its maps. */
-const perChannel = ({ shape }, ...vectors) =>
-  vectors.map((each) => each && torch.view(each, [shape[1], ...shape.slice(2).fill(1)]));
-
 const torch = {
   abs: unary(Math.abs),
   exp: unary(Math.exp),
@@ -240,19 +230,6 @@ const torch = {
       const means = range(0, count).map((n) => torch.mean(part(n), dim, true));
       return torch.cat(means, dim);
     }, x),
-  batch_norm: (x, weight, bias, mean, variance, momentum, epsilon) =>
-    normalise(x, ...perChannel(x, mean, variance, weight, bias), epsilon),
-  layer_norm: (x, shape, weight, bias, epsilon) => {
-    const dims = range(-shape.length, 0);
-    const moments = [torch.mean(x, dims, true), torch.var(x, dims, 0, true)];
-    return normalise(x, ...moments, weight, bias, epsilon);
-  },
-  group_norm: (x, groups, weight, bias, epsilon) => {
-    const size = x.data.length / x.shape[0] / groups;
-    const rows = torch.view(x, [x.shape[0], groups, size]);
-    const standard = torch.view(torch.layer_norm(rows, [size], null, null, epsilon), x.shape);
-    return normalise(standard, 0, 1, ...perChannel(x, weight, bias), 0);
-  },
 };
 
 /** Make a network of what page.py describes: run(pixels) returns each node's tensor. */

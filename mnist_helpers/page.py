@@ -11,31 +11,39 @@ from operator import getitem
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch._decomp import get_decompositions
 
 from .detector import _load_detector
 from .drawings import GALLERY
-from .evaluation import place_of
+from .evaluation import place_of, predict_logits
 
 HERE = Path(__file__).parent
-TABLE = (HERE / "network.js").read_text(encoding="utf-8").partition("const torch = {\n")[2]
-KNOWN = sorted(re.findall(r"^  (\w+): ", TABLE.partition("\n};")[0], re.MULTILINE))  # operations
-NAMES = {  # PyTorch's own names for some of them
-    "bmm": "matmul", "clone": "view", "hardtanh": "clamp", "max": "amax", "min": "amin",
-    "max_pool2d_with_indices": "max_pool2d", "mm": "matmul", "squeeze": "view",
-    "native_batch_norm_legit_no_training": "batch_norm", "unsafe_view": "view", "unsqueeze": "view",
+KNOWN = sorted(re.findall(r"^  (\w+): ", (HERE / "network.js").read_text("utf-8"), re.MULTILINE))
+NAMES = {  # PyTorch's own names for some of these operations
+    "bmm": "matmul", "clone": "view", "max": "amax", "max_pool2d_with_indices": "max_pool2d",
+    "min": "amin", "mm": "matmul", "squeeze": "view", "unsafe_view": "view", "unsqueeze": "view",
 }  # fmt: skip
 aten = torch.ops.aten
 # What is taken apart, beside what PyTorch takes apart of its own accord
-OTHERS = [aten.elu, aten.gelu, aten.leaky_relu, aten.linalg_vector_norm, aten.repeat]
-SPLIT_UP = get_decompositions(OTHERS) | {
+SPLIT_UP = get_decompositions([
+    aten._native_batch_norm_legit, aten._native_batch_norm_legit_no_training, aten.elu, aten.gelu,
+    aten.hardtanh, aten.leaky_relu, aten.linalg_vector_norm, aten.native_layer_norm, aten.repeat,
+]) | {
     aten._safe_softmax.default: lambda x, dim, dtype=None: x.softmax(dim),
+    aten.group_norm.default: lambda x, groups, weight=None, bias=None, eps=1e-5, _=1: F.batch_norm(
+        F.layer_norm(y := x.unflatten(1, (groups, -1)), y.shape[2:], eps=eps).flatten(1, 2),
+        x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]), weight, bias, eps=0,
+    ),
     aten.select.int: lambda x, dim, index: x.narrow(dim, index % x.shape[dim], 1).squeeze(dim),
     aten.split_with_sizes.default: lambda x, sizes, dim=0: [
         x.narrow(dim, sum(sizes[:i]), size) for i, size in enumerate(sizes)
     ],
-}
+    aten.var_mean.correction: lambda x, dim=None, correction=1, keepdim=False: (
+        x.var(dim, correction=correction, keepdim=keepdim), x.mean(dim, keepdim)
+    ),
+}  # fmt: skip
 
 
 def describe(model: nn.Module) -> dict:
@@ -43,21 +51,22 @@ def describe(model: nn.Module) -> dict:
 
     It maps float [1, 1, 28, 28] in [0, 1] to logits [1, 10], and isn't changed. Weights are rounded
     to half precision. Raises ValueError where PyTorch can't export it, where it returns something
-    else, and at an operation that network.js doesn't have.
+    else (see `predict_logits`), and at an operation that network.js doesn't have.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     modules, program = dict(model.named_modules(remove_duplicate=False)), _export(model)
     signature, held = program.graph_signature, program.state_dict | program.constants
     specs = [spec for spec in signature.input_specs if spec.target in held]
-    values = {spec.arg.name: held[spec.target] for spec in specs}  # what is known without the image
+    weights = {spec.arg.name: held[spec.target] for spec in specs}
+    values = dict(weights)  # what is known without the image
     nodes, places, constants = [], {}, []
 
-    def store(tensor: torch.Tensor) -> dict:
-        exact = tensor.detach().cpu().float().contiguous()
-        is_half = exact.isfinite().all() and exact.half().float().equal(exact)
-        best = exact.half() if is_half else exact
+    def store(tensor: torch.Tensor, name: str = "") -> dict:
+        best = tensor.detach().cpu().float().contiguous()
+        if name in weights and torch.allclose(best.half().float(), best, rtol=1e-3, atol=1e-7):
+            best = best.half()
         data = base64.b64encode(best.numpy()).decode()
-        entry = {"shape": list(exact.shape), "bits": 8 * best.element_size(), "data": data}
+        entry = {"shape": list(best.shape), "bits": 8 * best.element_size(), "data": data}
         if entry not in constants:  # weights may be shared
             constants.append(entry)
         return {"constant": constants.index(entry)}
@@ -65,7 +74,7 @@ def describe(model: nn.Module) -> dict:
     def encode(value: object) -> object:
         if isinstance(value, fx.Node):
             place = places.get(value.name)
-            return store(values[value.name]) if place is None else {"node": place}
+            return store(values[value.name], value.name) if place is None else {"node": place}
         if isinstance(value, (list, tuple)):
             return [encode(each) for each in value]
         if isinstance(value, float) and math.isinf(value):  # which JSON doesn't know
@@ -75,7 +84,7 @@ def describe(model: nn.Module) -> dict:
     for node in program.graph.nodes:
         is_random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         is_known = all(each.name in values for each in node.all_input_nodes) and not is_random
-        if node.op == "call_function" and is_known:
+        if node.op == "call_function" and is_known and node.name not in signature.user_outputs:
             arguments, named = fx.map_arg((node.args, node.kwargs), lambda each: values[each.name])
             values[node.name] = node.target(*arguments, **named)
         elif node.name not in values and isinstance(value := node.meta.get("val"), torch.Tensor):
@@ -92,15 +101,7 @@ def describe(model: nn.Module) -> dict:
             places[node.name] = len(nodes)
             entry = {"op": operation, "args": encode(arguments), "shape": list(value.shape)}
             nodes.append(entry | {"layer": layer, "type": kind})
-    outputs = [places[name] for name in signature.user_outputs if name in places]
-    shapes = [nodes[place]["shape"] for place in outputs]
-    if shapes != [[1, 10]]:
-        raise ValueError(
-            "The network must return logits [1, 10] for one image, but it returned "
-            f"{' and '.join(map(str, shapes)) or 'nothing that depends on the image'}. "
-            "Look at its last layer."
-        )
-    return {"nodes": nodes, "constants": constants, "output": outputs[0]}
+    return {"nodes": nodes, "constants": constants, "output": places[signature.user_outputs[0]]}
 
 
 def _export(model: nn.Module) -> torch.export.ExportedProgram:
@@ -109,19 +110,16 @@ def _export(model: nn.Module) -> torch.export.ExportedProgram:
     image = torch.zeros(1, 1, 28, 28, device=device, dtype=dtype)
     table = dict(torch.export.default_decompositions().items()) | SPLIT_UP
     table = {each: parts for each, parts in table.items() if _name(each) not in KNOWN}
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        predict_logits(model, torch.arange(1, 785).view(1, 28, 28).byte())  # is it such a network?
+        try:
             model = copy.deepcopy(model).eval()
-            for weight in [*model.parameters(), *model.buffers()]:
-                half = weight.half().to(weight.dtype)
-                if torch.allclose(half, weight, rtol=1e-3, atol=1e-7):
-                    weight.copy_(half)
             return torch.export.export(model, (image,), strict=False).run_decompositions(table)
-    except Exception as error:  # of the network's own, too
-        raise ValueError(
-            "The canvas can't show this network, since PyTorch can't export it "
-            f"(torch.export.export, for one image of [1, 1, 28, 28]): {error}"
-        ) from error
+        except Exception as error:
+            raise ValueError(
+                "The canvas can't show this network, since PyTorch can't export it "
+                f"(torch.export.export, for one image of [1, 1, 28, 28]): {error}"
+            ) from error
 
 
 def _name(operation: object) -> str:
@@ -164,8 +162,8 @@ def describe_networks(model: nn.Module) -> dict[str, dict]:
 
 def page_html(networks: dict[str, dict]) -> str:
     """Return a page that shows the canvas with these networks, and needs nothing else."""
-    data = json.dumps({"networks": networks, "gallery": GALLERY}, allow_nan=False)
-    data = data.replace("<", r"\u003c")  # names are no markup
+    state = {"networks": networks, "gallery": GALLERY, "drawing": {"strokes": []}, "kept": {}}
+    data = json.dumps(state, allow_nan=False).replace("<", r"\u003c")  # names are no markup
     return read("page.html", style=read("canvas.css"), script=FRONT_END, data=data)
 
 

@@ -125,8 +125,7 @@ def train(
         row = {"epoch": epoch, "training_loss": training_loss}
         if data.validation is not None:
             validation = evaluate(model, data.validation)
-            row["validation_loss"] = validation.loss
-            row["validation_accuracy"] = validation.accuracy
+            row |= {"validation_loss": validation.loss, "validation_accuracy": validation.accuracy}
         history.append(row)
         if verbose:
             print(*(f"{name} {value:.4g}" for name, value in row.items()), sep="   ")

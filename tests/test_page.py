@@ -133,8 +133,8 @@ def test_a_network_that_depends_on_the_image_in_python_cannot_be_exported():
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), r"\[1, 7\]"),
         (network(lambda x: x.repeat(2, 1, 1, 1)), r"\[2, 10\]"),
-        (Layer(lambda x: (x.flatten(1)[:, :10], x)), r"\[1, 10\] and \[1, 1, 28, 28\]"),
-        (Layer(lambda x: torch.zeros(1, 10)), "nothing that depends on the image"),
+        (Layer(lambda x: (x.flatten(1)[:, :10], x)), "tuple"),
+        (Layer(lambda x: torch.zeros(1, 10)), "operation 'full'"),
     ],
 )
 def test_a_network_that_returns_no_logits_is_refused(model, found):

@@ -298,17 +298,18 @@ def test_a_notebook_as_html_holds_a_canvas_that_works_and_is_seen_whole(chromium
 def tools(phone):
     """A page on which the module's own functions can be called."""
     phone.goto("about:blank")
-    shown = "Object.assign(window, { toImage, mount });"
+    shown = "Object.assign(window, { toImage, render });"
     script = FRONT_END.replace("export default { render };", shown)
     phone.add_script_tag(type="module", content=script)
-    phone.wait_for_function("Boolean(window.mount)")
+    phone.wait_for_function("Boolean(window.render)")
     phone.add_style_tag(path=ROOT / "mnist_helpers" / "canvas.css")
     return phone
 
 
-MOUNT = """([description, gallery]) => {
-  const element = document.body.appendChild(document.createElement("main"));
-  mount(element, { networks: { classifier: description }, gallery });
+MOUNT = """([classifier, gallery]) => {
+  const state = { networks: { classifier }, gallery, drawing: { strokes: [] }, kept: {} };
+  const model = { get: (name) => state[name], set() {}, on() {}, save_changes() {} };
+  render({ model, el: document.body.appendChild(document.createElement("main")) });
 }"""
 
 
