@@ -2,8 +2,6 @@
 
 import base64
 import html
-import json
-from pathlib import Path
 
 import torch
 from anywidget import AnyWidget
@@ -13,7 +11,7 @@ from traitlets import Dict, List, observe
 
 from .drawings import GALLERY, gallery
 from .own_digits import to_mnist
-from .page import FRONT_END, HERE, describe_networks, page_html, read, write_whole
+from .page import FRONT_END, HERE, describe_networks, fill_in, page_html
 
 CANVASES: list["DrawingCanvas"] = []  # which share the digits that the reader keeps
 
@@ -21,45 +19,46 @@ CANVASES: list["DrawingCanvas"] = []  # which share the digits that the reader k
 class DrawingCanvas(AnyWidget):
     """A widget to draw digits on, which shows what is inside of `model` as it is now.
 
-    The network runs in the browser. What the reader keeps all canvases share, as long as Python
-    runs; with a file, `digits`, it is still there afterwards. With `page`, the notebook's file
-    holds a canvas for readers without Python, too (0.7 MB). Raises ValueError where the network
-    can't be shown, and where the file of digits is another one.
+    The network runs in the browser. What the reader keeps, `kept`, all canvases share as long as
+    Python runs. `torch.save(canvas.kept, "digits.pt")` keeps it in a file, and
+    `DrawingCanvas(model, kept=torch.load("digits.pt"))` has it again. With `page`, the notebook's
+    file holds a canvas for readers without Python, too (0.7 MB). Raises ValueError where the
+    network can't be shown.
     """
 
     _esm, _css = FRONT_END, HERE / "canvas.css"
     networks, gallery = Dict().tag(sync=True), List(GALLERY).tag(sync=True)
     drawing = Dict({"strokes": [], "image": [0] * 784}).tag(sync=True)
-    kept = Dict().tag(sync=True)
+    kept = Dict().tag(sync=True)  # drawings by label
 
-    def __init__(self, model: nn.Module, digits: str | Path | None = None, page: bool = False):
-        self._standin, self._file = {}, digits
-        kept = (_load(digits) if digits else {}) | (CANVASES[0].kept if CANVASES else {})
-        super().__init__(networks=describe_networks(model), kept=kept)
+    def __init__(self, model: nn.Module, kept: dict[str, dict] | None = None, page: bool = False):
+        super().__init__(networks=describe_networks(model))
+        self._standin = {}
         if page:  # shown where no widget can be: the page, over a picture where frames aren't
             picture = base64.b64encode((HERE / "canvas.png").read_bytes()).decode()
             text = html.escape(page_html({"classifier": self.networks["classifier"]}))
-            self._standin["text/html"] = read("standin.html", picture=picture, page=text)
-        self._keep()  # where the file can't be written, it is said at once
+            self._standin["text/html"] = fill_in("standin.html", picture=picture, page=text)
         CANVASES.append(self)
+        self.kept = (kept or {}) | CANVASES[0].kept  # what was drawn since is newer
 
     @property
     def image(self) -> torch.Tensor:
         """What was drawn, uint8 [28, 28]."""
-        return _to_image(self.drawing)
+        return torch.tensor(self.drawing["image"], dtype=torch.uint8).view(28, 28)
 
     @property
     def digits(self) -> TensorDataset:
         """The ten digits that were kept, and the gallery's for the rest: uint8 [10, 1, 28, 28]
         and labels [10]."""
-        return _dataset(self.kept)
+        images = torch.stack([to_mnist(picture) for picture in gallery()])
+        for label, drawing in self.kept.items():
+            images[int(label)] = torch.tensor(drawing["image"]).view(28, 28)
+        return TensorDataset(images[:, None], torch.arange(10))
 
     @observe("kept")
-    def _keep(self, change: object = None) -> None:
+    def _share(self, change: object) -> None:
         for each in CANVASES:  # whose browser may not have known yet what others keep
             each.kept = each.kept | self.kept
-        if self._file:
-            write_whole(self._file, json.dumps(self.kept))
 
     def __repr__(self) -> str:
         return "DrawingCanvas: run this cell to draw"
@@ -67,27 +66,3 @@ class DrawingCanvas(AnyWidget):
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
         return data | self._standin, metadata
-
-
-def _to_image(drawing: dict) -> torch.Tensor:
-    return torch.tensor(drawing["image"], dtype=torch.uint8).reshape(28, 28)
-
-
-def _dataset(kept: dict[str, dict]) -> TensorDataset:
-    images = torch.stack([to_mnist(picture) for picture in gallery()])
-    for label, drawing in kept.items():
-        images[int(label)] = _to_image(drawing)
-    return TensorDataset(images[:, None], torch.arange(10))
-
-
-def _load(path: str | Path) -> dict[str, dict]:
-    """Return what is kept in a file, or nothing where there is none."""
-    path = Path(path).expanduser()
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        _dataset(kept)
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"'{path}' holds no digits as DrawingCanvas writes them: name another, or move it."
-        ) from error
-    return kept

@@ -3,7 +3,6 @@
 import base64
 import copy
 import json
-import math
 import re
 import string
 import tempfile
@@ -17,10 +16,12 @@ from torch._decomp import get_decompositions
 
 from .detector import _load_detector
 from .drawings import GALLERY
-from .evaluation import place_of, predict_logits
+from .evaluation import place_of, predict_logits, to_pixels
 
 HERE = Path(__file__).parent
-KNOWN = sorted(re.findall(r"^  (\w+): ", (HERE / "network.js").read_text("utf-8"), re.MULTILINE))
+SCRIPTS = [(HERE / name).read_text("utf-8") for name in ("network.js", "canvas.js")]
+FRONT_END = "".join(SCRIPTS)  # one module of JavaScript
+KNOWN = sorted(re.findall(r"^  (\w+): ", SCRIPTS[0], re.MULTILINE))
 NAMES = {  # PyTorch's own names for some of these operations
     "bmm": "matmul", "clone": "view", "max": "amax", "max_pool2d_with_indices": "max_pool2d",
     "min": "amin", "mm": "matmul", "squeeze": "view", "unsafe_view": "view", "unsqueeze": "view",
@@ -56,8 +57,7 @@ def describe(model: nn.Module) -> dict:
     model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     modules, program = dict(model.named_modules(remove_duplicate=False)), _export(model)
     signature, held = program.graph_signature, program.state_dict | program.constants
-    specs = [spec for spec in signature.input_specs if spec.target in held]
-    weights = {spec.arg.name: held[spec.target] for spec in specs}
+    weights = {s.arg.name: held[s.target] for s in signature.input_specs if s.target in held}
     values = dict(weights)  # what is known without the image
     nodes, places, constants = [], {}, []
 
@@ -77,7 +77,7 @@ def describe(model: nn.Module) -> dict:
             return store(values[value.name], value.name) if place is None else {"node": place}
         if isinstance(value, (list, tuple)):
             return [encode(each) for each in value]
-        if isinstance(value, float) and math.isinf(value):  # which JSON doesn't know
+        if value in (torch.inf, -torch.inf):  # which JSON doesn't know
             return store(torch.tensor(value))
         return value if isinstance(value, (bool, int, float, str)) else None  # no dtype
 
@@ -91,7 +91,7 @@ def describe(model: nn.Module) -> dict:
             stack = list((node.meta.get("nn_module_stack") or {}).values())
             layer = stack[-1][0].partition("@")[0] if stack else ""  # as in named_modules()
             kind = repr(modules.get(layer, model)).partition("\n")[0].rstrip("(")
-            operation, arguments = _call(node)
+            operation, arguments = ("input", []) if node.op == "placeholder" else _call(node)
             if operation not in [*KNOWN, "input"]:
                 raise ValueError(
                     f"The canvas can't show this network: it doesn't know the operation "
@@ -106,15 +106,14 @@ def describe(model: nn.Module) -> dict:
 
 def _export(model: nn.Module) -> torch.export.ExportedProgram:
     """Return PyTorch's graph of the network, with what network.js lacks taken apart."""
-    device, dtype = place_of(model)
-    image = torch.zeros(1, 1, 28, 28, device=device, dtype=dtype)
+    image = torch.arange(1, 785).view(1, 1, 28, 28).byte()
     table = dict(torch.export.default_decompositions().items()) | SPLIT_UP
     table = {each: parts for each, parts in table.items() if _name(each) not in KNOWN}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        predict_logits(model, torch.arange(1, 785).view(1, 28, 28).byte())  # is it such a network?
+        predict_logits(model, image)  # which says it where this is no such network
         try:
-            model = copy.deepcopy(model).eval()
-            return torch.export.export(model, (image,), strict=False).run_decompositions(table)
+            model, inputs = copy.deepcopy(model).eval(), (to_pixels(image, *place_of(model)),)
+            return torch.export.export(model, inputs, strict=False).run_decompositions(table)
         except Exception as error:
             raise ValueError(
                 "The canvas can't show this network, since PyTorch can't export it "
@@ -130,8 +129,6 @@ def _name(operation: object) -> str:
 def _call(node: fx.Node) -> tuple[str, list]:
     """Return an operation's name and all its arguments, in the order of PyTorch's schema."""
     result, number = node.meta["val"], 0
-    if node.op == "placeholder":
-        return "input", []
     if node.target is getitem:  # of an operation that returns several tensors
         node, number = node.args
     arguments = [
@@ -146,13 +143,9 @@ def _call(node: fx.Node) -> tuple[str, list]:
     return name, arguments
 
 
-def read(name: str, **fields: str) -> str:
+def fill_in(name: str, **fields: str) -> str:
     """Return the text of a file that lies beside this one, with these fields filled in."""
-    text = (HERE / name).read_text(encoding="utf-8")
-    return string.Template(text).substitute(fields) if fields else text
-
-
-FRONT_END = read("network.js") + read("canvas.js")  # one module of JavaScript
+    return string.Template((HERE / name).read_text("utf-8")).substitute(fields)
 
 
 def describe_networks(model: nn.Module) -> dict[str, dict]:
@@ -164,18 +157,15 @@ def page_html(networks: dict[str, dict]) -> str:
     """Return a page that shows the canvas with these networks, and needs nothing else."""
     state = {"networks": networks, "gallery": GALLERY, "drawing": {"strokes": []}, "kept": {}}
     data = json.dumps(state, allow_nan=False).replace("<", r"\u003c")  # names are no markup
-    return read("page.html", style=read("canvas.css"), script=FRONT_END, data=data)
+    style = (HERE / "canvas.css").read_text("utf-8")
+    return fill_in("page.html", style=style, script=FRONT_END, data=data)
 
 
 def save_page(model: nn.Module, path: str | Path) -> None:
-    """Write the page that shows this network as one file: it opens on any computer or phone,
-    without Python and without the internet. Raises ValueError where the network can't be shown."""
-    write_whole(path, page_html(describe_networks(model)))
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all; make its folder where there is none."""
-    path = Path(path).expanduser()
+    """Write the page that shows this network as one file, whole or not at all: it opens on any
+    computer or phone, without Python and without the internet. Make its folder where there is
+    none. Raises ValueError where the network can't be shown."""
+    text, path = page_html(describe_networks(model)), Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as part:
         (whole := Path(part, path.name)).write_text(text, encoding="utf-8")

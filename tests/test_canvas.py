@@ -1,7 +1,5 @@
 """The canvas' Python side: what the browser sends, kept. tests/browser/ draws in a browser."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -75,38 +73,20 @@ def test_a_cell_that_is_run_again_still_has_the_digits_and_so_has_another_canvas
         assert set(each.kept) == {"3", "4"}  # which the browser shows
 
 
-def test_a_file_has_the_digits_after_a_restart(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    canvas = mnist.DrawingCanvas(linear(), digits="~/mine/digits.json")
+def test_what_was_saved_is_there_again_after_a_restart(canvas, tmp_path):
     canvas.set_state({"kept": {"3": drawing(30)}})
+    torch.save(canvas.kept, tmp_path / "digits.pt")
     canvas_module.CANVASES.clear()  # as Python is started again
-    again = mnist.DrawingCanvas(linear(), digits=tmp_path / "mine" / "digits.json")
+    again = mnist.DrawingCanvas(linear(), kept=torch.load(tmp_path / "digits.pt"))
     assert again.digits.tensors[0][3, 0, 5, 5] == 30
-    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["digits.json"]
 
 
-def test_what_was_drawn_since_is_newer_than_the_file(tmp_path):
-    path = tmp_path / "digits.json"
-    path.write_text(json.dumps({"3": drawing(30), "4": drawing(40)}), encoding="utf-8")
-    mnist.DrawingCanvas(linear()).set_state({"kept": {"3": drawing(33)}})
-    canvas = mnist.DrawingCanvas(linear(), digits=path)
-    assert canvas.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [33, 40]
-
-
-@pytest.mark.parametrize("text", ["", "[1]", '{"x": 1}', '{"3": {"image": [1, 2]}}', "7"])
-def test_a_file_that_is_another_one_is_named_and_stays_as_it_is(text, tmp_path):
-    path = tmp_path / "digits.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"digits\.json.*DrawingCanvas"):
-        mnist.DrawingCanvas(linear(), digits=path)
-    assert path.read_text(encoding="utf-8") == text
-
-
-def test_where_no_digits_can_be_kept_it_is_said_at_once(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError):
-        mnist.DrawingCanvas(linear(), digits=tmp_path / "file" / "digits.json")
+def test_what_was_drawn_since_is_newer_than_what_was_saved():
+    first = mnist.DrawingCanvas(linear())
+    first.set_state({"kept": {"3": drawing(33)}})
+    canvas = mnist.DrawingCanvas(linear(), kept={"3": drawing(30), "4": drawing(40)})
+    for each in (first, canvas):
+        assert each.digits.tensors[0][[3, 4], 0, 5, 5].tolist() == [33, 40]
 
 
 def test_a_network_that_cannot_be_shown_is_an_error_of_the_cell():
