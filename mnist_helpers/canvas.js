@@ -3,21 +3,19 @@
 
 const SIZE = 280; // the canvas' height and width in its own units
 const PEN = 20; // and its pen's width
-const MOST_MAPS = 64; // of a layer, before the reader asks for more
 const [INK, RED, BLUE] = [0x777777, 0x4535d6, 0xd27d2d]; // blue, green, red
 const VIEWS = ["view", "permute", "expand", "slice"]; // not shown: no new values
-const WORDS = { "": "No digit yet", "?": "No digit, says a second network" };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const directionOf = ({ key }) => ARROWS[key] ?? [0, 0];
 const between = (low, value, high) => Math.min(Math.max(value, low), high);
-const cut = (values, length, i) => values.subarray(i * length, (i + 1) * length);
 const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const number = (value, digits = 2) =>
   (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212");
 const text = (name) => new Option(name).innerHTML; // the reader's own names are no markup
 const repeat = (list, markup) => Array.from(list, markup).join("");
+/** Strokes as an SVG path; a dot is a line to where it began. */
+const toPath = (strokes) => repeat(strokes, (all) => `M${[...all, all.at(-1)].join("L")}`);
 /** An image with a grid of cells over it. */
 const overlay = (columns, cells) => `<div class="mnist-image"><canvas></canvas>
   <div style="--columns: ${columns}">${cells}</div></div>`;
@@ -43,12 +41,13 @@ function toImage(strokes) {
   const [right, down] = [(i) => i % 28, (i) => Math.floor(i / 28)];
   const image = full([784], 0).data.map((_, i) => {
     const [x, y] = [right(i), down(i)].map((at, axis) => (at - 13.5) * pixel + middles[axis]);
-    const distances = lines.map(([[x0, y0], [x1, y1]]) => {
+    let square = Infinity; // of the distance
+    for (const [[x0, y0], [x1, y1]] of lines) {
       const [dx, dy] = [x1 - x0, y1 - y0];
       const t = between(0, ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy || 1), 1);
-      return Math.hypot(x - x0 - t * dx, y - y0 - t * dy);
-    });
-    return between(0, pen / 2 + 0.5 - Math.min(...distances) / pixel, 1);
+      square = Math.min(square, (x - x0 - t * dx) ** 2 + (y - y0 - t * dy) ** 2);
+    }
+    return between(0, pen / 2 + 0.5 - Math.sqrt(square) / pixel, 1);
   });
   const [x, y] = [right, down].map((placeOf) => {
     const middle = total(image.map((part, i) => part * placeOf(i))) / total(image);
@@ -72,28 +71,18 @@ function paint(canvas, values, [height, width], [colour, bound], columns = 1) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Let an SVG path show strokes; a dot is a line to where it began. */
-function trail(path, strokes) {
-  const lines = repeat(strokes, (points) => `M${[...points, points.at(-1)].join("L")}`);
-  path.setAttribute("d", lines);
-}
-
-/** Return of a shape how many maps it holds, their height and width, in how many columns they
- *  stand, and how many are shown at first. A vector's are 1 x 1. */
+/** Return of a shape how many maps it holds, their height and width, and in how many columns they
+ *  are shown. A vector's are 1 x 1. */
 function measure(shape) {
-  const sides = shape.length === 4 ? shape : shape.filter((length) => length > 1);
-  const isVector = sides.length < 2 || product(sides) === sides.at(-1);
-  const size = isVector ? [1, 1] : sides.slice(-2);
+  const size = shape.length > 2 ? shape.slice(-2) : [1, 1];
   const count = product(shape) / product(size);
-  const [columns, most] = product(size) > 1 ? [8, MOST_MAPS] : [16, count];
-  return { size, count, columns: Math.min(columns, count), most: Math.min(most, count) };
+  return { size, count, columns: Math.min(product(size) > 1 ? 8 : 16, count) };
 }
 
 const isLayer = ({ type }) => type.includes("("); // not one that holds layers
 const nameOf = (node) => (isLayer(node) ? node.type.split("(")[0] : node.op);
 /** Return whether each of a node's values is a sum of products that `trace` can take apart. */
-const isSum = ({ op, shape }) =>
-  op === "conv2d" || (op === "linear" && product(measure(shape).size) === 1);
+const isSum = ({ op, shape }) => op === "conv2d" || (op === "linear" && shape.length === 2);
 
 /** Put into blocks, which such a sum begins, what comes out of each layer and of what is done
  *  between layers. */
@@ -110,35 +99,21 @@ function toBlocks({ nodes }) {
 }
 
 /** Take apart one value of a convolution, or of a linear layer, whose window is its whole input.
- *  Return its input and that one's node, the window's edges in it, and what adds up to the value:
- *  `parts`, one for each map of the input, the largest first, each of values, weights, products. */
+ *  Return the input and its node, what `takeApart` does, the largest part first, and the bias. */
 function trace({ nodes, constants }, results, { index, map, place }) {
   const { op, args } = nodes[index];
-  const [weight, bias] = [1, 2].map((i) => results[args[i]?.node] ?? constants[args[i]?.constant]);
-  const isLinear = op === "linear";
-  let source = args[0].node;
-  while (isLinear && nodes[source].op === "view") source = nodes[source].args[0].node; // not flat
+  let [weight, bias] = [1, 2].map((i) => results[args[i]?.node] ?? constants[args[i]?.constant]);
+  let [source, options] = [args[0].node, args.slice(3)];
+  while (op === "linear" && nodes[source].op === "view") source = nodes[source].args[0].node;
   const { size, count } = measure(nodes[source].shape);
-  const shape = isLinear ? [weight.shape[0], count, ...size] : weight.shape;
-  const options = isLinear ? [[1], [0, 0], [1, 1], 1] : args.slice(3);
+  if (op === "linear") {
+    weight = tensor([weight.shape[0], count, ...size], weight.data);
+    options = [[1], [0, 0], [1, 1], 1];
+  }
   const input = tensor([1, count, ...size], results[source].data);
-  const [outputs, maps, ...kernel] = shape;
-  const windows = placeWindows(input, kernel, ...options).map((each, i) => {
-    const start = place[i] * each.step - each.before;
-    const end = start + (kernel[i] - 1) * each.apart + 1;
-    return { ...each, count: 1, before: -start, after: end - size[i] };
-  });
-  const patches = cutWindows(input, windows).data;
-  const first = Math.floor((map * options[3]) / outputs) * maps; // of its group
-  const parts = range(0, maps).map((i) => {
-    const values = cut(patches, product(kernel), first + i);
-    const weights = cut(weight.data, product(kernel), map * maps + i);
-    const images = [values, weights, values.map((value, j) => value * weights[j])];
-    return { map: first + i, images, sum: total(images[2]) };
-  });
+  const { parts, edges } = takeApart(input, weight, options, map, place);
   parts.sort((one, other) => Math.abs(other.sum) - Math.abs(one.sum));
-  const edges = windows.flatMap(({ before, after }, i) => [-before, after + size[i]]);
-  return { input, source, edges, kernel, parts, bias: bias?.data[map] ?? 0 };
+  return { input, source, edges, kernel: weight.shape.slice(2), parts, bias: bias?.data[map] ?? 0 };
 }
 
 /** Show the layers in an element; return a function that shows the results of a run there. */
@@ -151,14 +126,12 @@ function makeInside(element, network) {
 
   const toLayer = (index) => {
     const { layer, shape } = nodes[index];
-    const { count, columns, most } = measure(shape);
+    const { count, columns } = measure(shape);
     const attributes = `type="radio" name="${group}" ${isSum(nodes[index]) ? "" : "disabled"}`;
     const button = (map) => `<input ${attributes} value="${map}" aria-label="${map}">`;
-    const show = (start, end) => overlay(columns, repeat(range(start, end), button));
-    const more = `<details><summary>Show all ${count}</summary>${show(most, count)}</details>`;
     return `<div class="mnist-layer ${count > 1 ? "mnist-many" : ""}" data-index="${index}">
       <p><b>${text(nameOf(nodes[index]))}</b><br>${shape.slice(1).join("\u00a0×\u00a0")}\u2002
-      <span>${text(layer)}</span></p>${show(0, most)}${most < count ? more : ""}
+      <span>${text(layer)}</span></p>${overlay(columns, repeat(range(0, count), button))}
       ${index === output ? "<ol></ol>" : ""}</div>`;
   };
   const toBlock = (layers) => `<section class="mnist-block">${repeat(layers, toLayer)}</section>`;
@@ -166,14 +139,13 @@ function makeInside(element, network) {
   const logits = element.querySelector("ol");
   const detail = document.createElement("div");
   detail.className = "mnist-detail";
-  detail.innerHTML = `<b style="grid-column: 1 / -1"></b>
-    <div class="mnist-from"><canvas></canvas>
+  detail.innerHTML = `<div class="mnist-from"><canvas></canvas>
     <canvas tabindex="0" role="application" aria-label="A map; arrow keys choose a pixel"
     style="cursor: crosshair; touch-action: none"></canvas>
     <svg viewBox="0 0 100 44" fill="none" stroke="#c06000" stroke-width=".5"><path /></svg>
     <p>Point at a pixel on the right. It adds up the framed values, each times its own weight. On
     the left is the map that gives most.</p></div><div class="mnist-parts"></div>`;
-  const [title, figure, from, to, , path, , table] = detail.querySelectorAll("*");
+  const [figure, from, to, , path, , table] = detail.querySelectorAll("*");
 
   function showDetail() {
     const { index, map, place } = chosen;
@@ -190,7 +162,6 @@ function makeInside(element, network) {
     path.setAttribute("d", `${frames}h-${pixel}z${rays}`);
     figure.style.display = product(outer) > 1 ? "" : "none";
     const nameOfMap = (node, map) => `${nameOf(nodes[node])}[${map}]`;
-    title.textContent = nameOfMap(index, map);
 
     const isOne = parts.length === 1;
     const hasNumbers = kernel[1] === 1 || (isOne && kernel[1] <= 5); // else they have no room
@@ -208,7 +179,7 @@ function makeInside(element, network) {
     const others = total(parts.slice(6).map(({ sum }) => sum));
     if (parts.length > 6) lines.push(line(`${parts.length - 6} others`, number(others)));
     const value = values[place[0] * outer[1] + place[1]];
-    lines.push(line("bias", number(bias)), line("together", `<b>${number(value)}</b>`));
+    lines.push(line("bias", number(bias)), line(nameOfMap(index, map), `<b>${number(value)}</b>`));
     table.classList.toggle("mnist-one", isOne);
     table.innerHTML = lines.join("");
     const bounds = [1, 2].map((i) => strongest(parts.map(({ images }) => strongest(images[i]))));
@@ -225,7 +196,7 @@ function makeInside(element, network) {
   to.onpointerdown = to.onpointermove = (event) => point(locate(to, event, to.width, to.height));
   to.onkeydown = (event) => {
     if (event.key in ARROWS) event.preventDefault(); // nothing scrolls
-    point(directionOf(event).map((way, i) => way + chosen.place[1 - i]));
+    point((ARROWS[event.key] ?? [0, 0]).map((way, i) => way + chosen.place[1 - i]));
   };
   element.onchange = ({ target }) => {
     const layer = target.closest(".mnist-layer");
@@ -241,11 +212,8 @@ function makeInside(element, network) {
     results = newest;
     for (const layer of element.querySelectorAll(".mnist-layer")) {
       const { index } = layer.dataset;
-      const { size, columns, most } = measure(nodes[index].shape);
-      layer.querySelectorAll("canvas").forEach((canvas, i) => {
-        const values = cut(results[index].data, most * product(size), i);
-        paint(canvas, values, size, scaleOf(index), columns);
-      });
+      const { size, columns } = measure(nodes[index].shape);
+      paint(layer.querySelector("canvas"), results[index].data, size, scaleOf(index), columns);
     }
     const { data } = results[output];
     logits.innerHTML = repeat(data, (x, digit) => `<li><b>${digit}</b><br>${number(x, 1)}</li>`);
@@ -267,20 +235,21 @@ function render({ model, el }) {
     <svg viewBox="0 0 ${SIZE} ${SIZE}" tabindex="0" role="application" fill="none"
       aria-label="Canvas to draw a digit on; arrow keys move the pen, the space bar lowers it">
       ${path}<circle r="${PEN / 2}" stroke="#c06000" /></svg>
-    <div class="mnist-answer"><p></p><button>Undo</button><button>Clear</button>
+    <div class="mnist-answer"><p aria-live="polite"></p><button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities"></ol></div></div>
-    <p aria-live="polite"></p>
+    <p>Keep a drawing as one of your ten (grey: examples):</p>
     <div class="mnist-digits">${repeat(range(0, 10), slot)}</div></div>
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
       Each map of a convolution looks for one small pattern:
       <mark style="background: #d63545; color: #fff">red</mark> where it is found,
       <mark style="background: #2d7dd2; color: #fff">blue</mark> where its opposite is. Tap a map
       of a convolution (Conv2d) or a value of a Linear layer to see how.</p><div></div>
-      <p>The network is as it was when this canvas was made.</p></div></div></div>`;
+      <p>The network is as it was when this canvas was made.
+      ${judge ? "A second network answers with a ? where it sees no digit." : ""}</p>
+      </div></div></div>`;
   const [root] = el.children;
   const [paper, ink, cursor] = root.querySelectorAll("svg, svg *");
-  const [answer, told] = root.querySelectorAll("p");
-  const bars = root.querySelector("ol");
+  const [answer, bars] = root.querySelectorAll("p[aria-live], ol[aria-label]");
   const [undo, clear, ...slots] = root.querySelectorAll("button");
   const showInside = makeInside(root.querySelector(".mnist-inside div"), network);
 
@@ -289,7 +258,6 @@ function render({ model, el }) {
   let isShown = false; // out of a slot: the next stroke begins a new drawing
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
   let frame = 0;
-  const canKeep = () => strokes.length > 0 && !isShown && pen === null;
 
   /** Show with the next frame the drawing, and what the network makes of it. */
   function show() {
@@ -299,7 +267,7 @@ function render({ model, el }) {
 
   function compute() {
     const isEmpty = strokes.length === 0;
-    trail(ink, strokes);
+    ink.setAttribute("d", toPath(strokes));
     cursor.setAttribute("transform", `translate(${place})`);
     const pixels = Float32Array.from(toImage(strokes), (value) => value / 255);
     const results = network.run(pixels);
@@ -307,14 +275,11 @@ function render({ model, el }) {
     const digit = probabilities.indexOf(Math.max(...probabilities));
     const asked = judge && pen === null ? judge.run(pixels)[judge.output].data : [1];
     const isDigit = total(asked.map(Math.exp)) > 1; // so is its logarithm above 0
-    const verdict = isEmpty ? "" : isDigit ? digit : "?";
-    answer.textContent = verdict;
+    answer.textContent = isEmpty ? "" : isDigit ? digit : "?";
+    answer.ariaBusy = pen !== null; // a screen reader waits until the pen is lifted
     bars.style.visibility = isEmpty ? "hidden" : "";
     const bar = (part, i) => `<li>${i}<i style="--part: ${part}"></i>${percent(part)}</li>`;
     bars.innerHTML = repeat(probabilities, bar);
-    const words = WORDS[verdict] ?? `${digit}, ${percent(probabilities[digit])}`;
-    const offer = canKeep() ? "Keep it as your:" : "Your ten digits (grey: examples):";
-    if (pen === null) told.textContent = `${words}. ${offer}`;
     showInside(results);
   }
 
@@ -327,10 +292,9 @@ function render({ model, el }) {
 
   /** Draw on to a point, or begin there. */
   function draw(point, by) {
-    if (pen === null) strokes = [...(isShown ? [] : strokes), [point]];
+    if (pen === null) strokes = [...(isShown ? [] : strokes), []];
+    strokes.at(-1).push(point);
     [pen, isShown] = [by, false];
-    const [x, y] = strokes.at(-1).at(-1);
-    if (Math.hypot(point[0] - x, point[1] - y) >= 2) strokes.at(-1).push(point);
     show();
   }
 
@@ -344,11 +308,11 @@ function render({ model, el }) {
   };
   paper.onlostpointercapture = ({ pointerId }) => pointerId === pen && change(strokes);
   paper.onkeydown = (event) => {
-    place = directionOf(event).map((way, i) => between(0, place[i] + 7 * way, SIZE));
+    place = place.map((at, i) => between(0, at + 7 * (ARROWS[event.key]?.[i] ?? 0), SIZE));
     const isPen = event.key === " " && !event.repeat; // the key isn't held
     if (event.key in ARROWS || event.key === " ") event.preventDefault();
     if (isPen && pen === " ") change(strokes);
-    else if (isPen || pen === " ") draw(place, " ");
+    else if (isPen || (pen === " " && event.key in ARROWS)) draw(place, " ");
     else show();
   };
   undo.onclick = () => change(isShown ? [] : strokes.slice(0, -1));
@@ -359,9 +323,10 @@ function render({ model, el }) {
       const kept = model.get("kept")[i];
       const drawing = kept ?? model.get("gallery")[i];
       slot.firstChild.style.opacity = kept ? 1 : 0.4; // grey: an example
-      trail(slot.querySelector("path"), drawing.strokes);
+      slot.querySelector("path").setAttribute("d", toPath(drawing.strokes));
       slot.onclick = () => {
-        if (canKeep()) model.set("kept", { ...model.get("kept"), [i]: model.get("drawing") });
+        const isNew = strokes.length > 0 && !isShown && pen === null;
+        if (isNew) model.set("kept", { ...model.get("kept"), [i]: model.get("drawing") });
         else ({ strokes } = drawing);
         model.save_changes();
         isShown = true;

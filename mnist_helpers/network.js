@@ -5,6 +5,7 @@
 const total = (numbers) => numbers.reduce((left, right) => left + right, 0);
 const product = (numbers) => numbers.reduce((left, right) => left * right, 1);
 const range = (start, end) => Array.from({ length: end - start }, (_, i) => start + i);
+const cut = (data, length, i) => data.subarray(i * length, (i + 1) * length);
 const tensor = (shape, data) => ({ shape, data });
 const full = (shape, value) => tensor(shape, new Float32Array(product(shape)).fill(value));
 const replaced = (list, index, value) => Object.assign([...list], { [index]: value });
@@ -53,8 +54,7 @@ const reduction = (f) => (x, dim, keepdim) => {
   const order = [...all.filter((axis) => !isGone(axis)), ...all.filter(isGone)];
   const rows = torch.permute(x, order).data;
   const shape = all.map((axis) => (isGone(axis) ? 1 : x.shape[axis]));
-  const size = rows.length / product(shape);
-  const data = full(shape, 0).data.map((_, i) => f(rows.subarray(i * size, (i + 1) * size)));
+  const data = full(shape, 0).data.map((_, i) => f(cut(rows, rows.length / product(shape), i)));
   return { shape: keepdim ? shape : shape.filter((_, axis) => !isGone(axis)), data };
 };
 
@@ -94,6 +94,27 @@ function convolution(x, weight, bias, stride, padding, dilation, groups) {
   const kernels = torch.view(weight, [groups, outputs / groups, size]);
   const maps = torch.view(torch.matmul(kernels, windows), [...outer, outputs, ...counts]);
   return torch.add(maps, bias ? torch.view(bias, [outputs, ...kernel.fill(1)]) : 0);
+}
+
+/** Take apart one value of a convolution: what adds up to it, for each map of x that it sees, as
+ *  values, weights and products; and the edges of their window in x. */
+function takeApart(x, weight, [stride, padding, dilation, groups], map, place) {
+  const [outputs, inputs, ...kernel] = weight.shape;
+  const lengths = x.shape.slice(2);
+  const windows = placeWindows(x, kernel, stride, padding, dilation).map((each, i) => {
+    const start = place[i] * each.step - each.before;
+    const end = start + each.apart * (each.size - 1) + 1;
+    return { ...each, count: 1, before: -start, after: end - lengths[i] };
+  });
+  const patches = cutWindows(x, windows).data;
+  const first = Math.floor((map * groups) / outputs) * inputs; // of its group
+  const parts = range(0, inputs).map((i) => {
+    const values = cut(patches, product(kernel), first + i);
+    const weights = cut(weight.data, product(kernel), map * inputs + i);
+    const products = values.map((value, j) => value * weights[j]);
+    return { map: first + i, images: [values, weights, products], sum: total(products) };
+  });
+  return { parts, edges: windows.flatMap((each, i) => [-each.before, lengths[i] + each.after]) };
 }
 
 const torch = {
