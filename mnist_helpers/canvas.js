@@ -144,7 +144,7 @@ function makeInside(element, network) {
     style="cursor: crosshair; touch-action: none"></canvas>
     <svg viewBox="0 0 100 44" fill="none" stroke="#c06000" stroke-width=".5"><path /></svg>
     <p>Point at a pixel on the right. It adds up the framed values, each times its own weight. On
-    the left is the map that gives most.</p></div><div class="mnist-parts"></div>`;
+    the left is the first map of the list.</p></div><div class="mnist-parts"></div>`;
   const [figure, from, to, , path, , table] = detail.querySelectorAll("*");
 
   function showDetail() {
@@ -237,14 +237,14 @@ function render({ model, el }) {
       ${path}<circle r="${PEN / 2}" stroke="#c06000" /></svg>
     <div class="mnist-answer"><p aria-live="polite"></p><button>Undo</button><button>Clear</button>
       <ol aria-label="Probabilities"></ol></div></div>
-    <p>Keep a drawing as one of your ten (grey: examples):</p>
+    <p>Tap to keep a drawing, or to see it (grey: examples):</p>
     <div class="mnist-digits">${repeat(range(0, 10), slot)}</div></div>
     <div class="mnist-inside"><p>Each layer turns the images above it into new ones, its maps.
       Each map of a convolution looks for one small pattern:
       <mark style="background: #d63545; color: #fff">red</mark> where it is found,
       <mark style="background: #2d7dd2; color: #fff">blue</mark> where its opposite is. Tap a map
       of a convolution (Conv2d) or a value of a Linear layer to see how.</p><div></div>
-      <p>The network is as it was when this canvas was made.
+      <p>This is the network as it was when the canvas was made: training changes nothing here.
       ${judge ? "A second network answers with a ? where it sees no digit." : ""}</p>
       </div></div></div>`;
   const [root] = el.children;
