@@ -9,7 +9,6 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 const between = (low, value, high) => Math.min(Math.max(value, low), high);
 const strongest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const number = (value, digits = 2) =>
   (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212");
 const text = (name) => new Option(name).innerHTML; // the reader's own names are no markup
@@ -74,7 +73,8 @@ function paint(canvas, values, [height, width], [colour, bound], columns = 1) {
 /** Return of a shape how many maps it holds, their height and width, and in how many columns they
  *  are shown. A vector's are 1 x 1. */
 function measure(shape) {
-  const size = shape.length > 2 ? shape.slice(-2) : [1, 1];
+  const sides = shape.slice(-2);
+  const size = shape.length === 4 || product(sides) > sides.at(-1) ? sides : [1, 1];
   const count = product(shape) / product(size);
   return { size, count, columns: Math.min(product(size) > 1 ? 8 : 16, count) };
 }
@@ -82,14 +82,15 @@ function measure(shape) {
 const isLayer = ({ type }) => type.includes("("); // not one that holds layers
 const nameOf = (node) => (isLayer(node) ? node.type.split("(")[0] : node.op);
 /** Return whether each of a node's values is a sum of products that `trace` can take apart. */
-const isSum = ({ op, shape }) => op === "conv2d" || (op === "linear" && shape.length === 2);
+const isSum = ({ op, shape }) =>
+  op === "conv2d" || (op === "linear" && product(measure(shape).size) === 1);
 
 /** Put into blocks, which such a sum begins, what comes out of each layer and of what is done
  *  between layers. */
-function toBlocks({ nodes }) {
+function toBlocks({ nodes, output }) {
   const blocks = [[]];
   nodes.forEach((node, index) => {
-    if (VIEWS.includes(node.op) || product(node.shape) === 1) return;
+    if (index !== output && (VIEWS.includes(node.op) || product(node.shape) === 1)) return;
     const before = nodes[blocks.at(-1).at(-1)];
     if (isSum(node)) blocks.push([]);
     else if (isLayer(node) && node.layer === before?.layer && !isSum(before)) blocks.at(-1).pop();
@@ -121,8 +122,7 @@ function makeInside(element, network) {
   const { nodes, output } = network;
   const group = Math.random(); // of which one map is chosen
   let [chosen, results] = [null, null]; // chosen: { index, map, place: [y, x] }
-  const scaleOf = (index) =>
-    nodes[index].op === "input" ? [INK, 1] : [RED, strongest(results[index].data)];
+  const scaleOf = (i) => (nodes[i].op === "input" ? [INK, 1] : [RED, strongest(results[i].data)]);
 
   const toLayer = (index) => {
     const { layer, shape } = nodes[index];
@@ -255,7 +255,8 @@ function render({ model, el }) {
 
   let { strokes } = model.get("drawing");
   let pen = null; // what draws the last of them now: a pointer's id, or a key
-  let isShown = false; // out of a slot: the next stroke begins a new drawing
+  // Whether it comes from a slot, so that the next stroke begins a new drawing
+  let isShown = Object.values(model.get("kept")).some((each) => `${each.strokes}` === `${strokes}`);
   let place = [SIZE / 2, SIZE / 2]; // where the arrow keys have moved the pen
   let frame = 0;
 
@@ -278,28 +279,29 @@ function render({ model, el }) {
     answer.textContent = isEmpty ? "" : isDigit ? digit : "?";
     answer.ariaBusy = pen !== null; // a screen reader waits until the pen is lifted
     bars.style.visibility = isEmpty ? "hidden" : "";
-    const bar = (part, i) => `<li>${i}<i style="--part: ${part}"></i>${percent(part)}</li>`;
+    const bar = (p, i) => `<li>${i}<i style="--part: ${p}"></i>${(100 * p).toFixed(1)} %</li>`;
     bars.innerHTML = repeat(probabilities, bar);
     showInside(results);
   }
 
+  const record = () => ({ strokes, image: [...toImage(strokes)] });
   function change(next) {
     [strokes, pen, isShown] = [next, null, false];
-    model.set("drawing", { strokes, image: [...toImage(strokes)] });
+    model.set("drawing", record());
     model.save_changes();
     show();
   }
 
   /** Draw on to a point, or begin there. */
   function draw(point, by) {
-    if (pen === null) strokes = [...(isShown ? [] : strokes), []];
+    if (pen !== by) strokes = [...(isShown ? [] : strokes), []];
     strokes.at(-1).push(point);
     [pen, isShown] = [by, false];
     show();
   }
 
   paper.onpointerdown = (event) => {
-    if (pen !== null || event.button !== 0) return;
+    if (typeof pen === "number" || event.button !== 0) return; // another finger draws
     paper.setPointerCapture(event.pointerId);
     draw(locate(paper, event, SIZE, SIZE), event.pointerId);
   };
@@ -309,7 +311,7 @@ function render({ model, el }) {
   paper.onlostpointercapture = ({ pointerId }) => pointerId === pen && change(strokes);
   paper.onkeydown = (event) => {
     place = place.map((at, i) => between(0, at + 7 * (ARROWS[event.key]?.[i] ?? 0), SIZE));
-    const isPen = event.key === " " && !event.repeat; // the key isn't held
+    const isPen = event.key === " " && !event.repeat && typeof pen !== "number";
     if (event.key in ARROWS || event.key === " ") event.preventDefault();
     if (isPen && pen === " ") change(strokes);
     else if (isPen || (pen === " " && event.key in ARROWS)) draw(place, " ");
@@ -326,8 +328,8 @@ function render({ model, el }) {
       slot.querySelector("path").setAttribute("d", toPath(drawing.strokes));
       slot.onclick = () => {
         const isNew = strokes.length > 0 && !isShown && pen === null;
-        if (isNew) model.set("kept", { ...model.get("kept"), [i]: model.get("drawing") });
-        else ({ strokes } = drawing);
+        if (isNew) model.set("kept", { ...model.get("kept"), [i]: record() });
+        else [strokes, pen] = [drawing.strokes, null];
         model.save_changes();
         isShown = true;
         fillSlots();

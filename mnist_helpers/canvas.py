@@ -32,14 +32,14 @@ class DrawingCanvas(AnyWidget):
     kept = Dict().tag(sync=True)  # drawings by label
 
     def __init__(self, model: nn.Module, kept: dict[str, dict] | None = None, page: bool = False):
-        super().__init__(networks=describe_networks(model))
+        kept = (kept or {}) | (CANVASES[0].kept if CANVASES else {})  # drawn since, so it is newer
+        super().__init__(networks=describe_networks(model), kept=kept)
         self._standin = {}
         if page:  # shown where no widget can be: the page, over a picture where frames aren't
             picture = base64.b64encode((HERE / "canvas.png").read_bytes()).decode()
             text = html.escape(page_html({"classifier": self.networks["classifier"]}))
             self._standin["text/html"] = fill_in("standin.html", picture=picture, page=text)
         CANVASES.append(self)
-        self.kept = (kept or {}) | CANVASES[0].kept  # what was drawn since is newer
 
     @property
     def image(self) -> torch.Tensor:

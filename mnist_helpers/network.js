@@ -158,6 +158,8 @@ const torch = {
 
   amax: reduction((row) => row.reduce((x, y) => Math.max(x, y))),
   amin: reduction((row) => row.reduce((x, y) => Math.min(x, y))),
+  max: (x, y, keepdim) => (y?.shape ? torch.maximum(x, y) : torch.amax(x, y, keepdim)),
+  min: (x, y, keepdim) => (y?.shape ? torch.minimum(x, y) : torch.amin(x, y, keepdim)),
   mean: reduction((row) => total(row) / row.length),
   sum: reduction(total),
   var: (x, dim, correction, keepdim) => {

@@ -81,6 +81,8 @@ def test_the_network_and_random_numbers_stay_as_they_are():
     assert modes[0] == modes[1]
     assert torch.equal(torch.get_rng_state(), state)
     torch.testing.assert_close(model.state_dict(), before.state_dict(), rtol=0, atol=0)
+    describe(lazy := nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
+    assert lazy[1].has_uninitialized_params()
 
 
 def test_weights_are_kept_in_half_precision_unless_they_are_too_large_for_it():

@@ -251,6 +251,19 @@ def test_a_space_bar_that_is_held_lowers_the_pen_once(drawn):
     assert drawn.path().count("L") == 2
 
 
+def test_a_pen_that_keys_have_lowered_draws_on_no_example_and_no_other_strokes(drawn):
+    drawn.paper.focus()
+    drawn.page.keyboard.press("Space")
+    drawn.draw([[(0.2, 0.2), (0.2, 0.8)]])
+    assert drawn.path().count("M") == 2
+    drawn.press("Clear")
+    drawn.page.keyboard.press("Space")
+    drawn.press("5")
+    example = drawn.path()
+    drawn.page.keyboard.press("ArrowDown")
+    assert drawn.path() == example
+
+
 def test_a_screen_reader_is_told_the_answer_once_the_pen_is_lifted(drawn):
     told = drawn.root.locator("[aria-live]")
     drawn.press("Clear")
@@ -433,6 +446,13 @@ def test_a_linear_layer_on_an_image_shows_its_weights_as_an_image(tools, three):
         "(all) => all.map((c) => c.width)"
     )
     assert sizes == [28, 28, 28]
+
+
+def test_a_networks_last_layer_may_be_a_view_and_linear_layers_of_rows_are_not_taken_apart(tools):
+    rows = nn.Flatten(0, 2), nn.Linear(28, 10), nn.Unflatten(0, (1, 28)), nn.AvgPool2d((28, 1))
+    canvas = mount(tools, small(*rows, nn.Flatten()))
+    assert not canvas.layer("1").locator("..").get_by_role("radio").first.is_enabled()
+    assert canvas.root.locator(".mnist-layer li").count() == 10
 
 
 def test_names_of_classes_and_layers_are_text(tools):

@@ -258,6 +258,8 @@ OPERATIONS = {str(each): (each, (1, 300)) for each in ACTIVATIONS} | {
     "clamped": (lambda x: x.clamp(-0.5, 0.7) + x.clamp(min=0.1), (4, 5)),
     "scaled from 0 to 1": (lambda x: (x - x.min()) / (x.max() - x.min()), (4, 5)),
     "largest along a dimension": (lambda x: x.max(dim=1).values + x.amin(dim=(1,)), (4, 5)),
+    "the larger of two": (lambda x: torch.max(x, -x) + torch.min(x, x * x), (4, 5)),
+    "infinite": (lambda x: torch.minimum(1e6 * x, torch.tensor(math.inf)), (4, 5)),
     "deviation": (lambda x: (x - x.mean()) / (x.std() + x.var(dim=1, keepdim=True)), (4, 5)),
     "means": (lambda x: x.mean(dim=(0, -1)) + x.sum(dim=(0, 2)), (2, 3, 4)),
     "matrices": (lambda x: x @ x.transpose(1, 2) @ x[0], (2, 3, 4)),
