@@ -50,9 +50,8 @@ def make_detector() -> nn.Module:
 def _load_detector() -> nn.Module:
     with torch.device("meta"):  # the file's tensors become the layers' own, on the CPU
         detector = make_detector()
-    detector.load_state_dict(
-        torch.load(WEIGHTS, map_location="cpu", weights_only=True), assign=True
-    )
+    weights = torch.load(WEIGHTS, map_location="cpu", weights_only=True)
+    detector.load_state_dict(weights, assign=True)
     return detector.float().to(memory_format=torch.channels_last).eval()
 
 

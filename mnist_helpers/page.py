@@ -50,9 +50,9 @@ SPLIT_UP = get_decompositions([
 def describe(model: nn.Module) -> dict:
     """Return a network, as it is in evaluation mode, as what network.js runs, ready for JSON.
 
-    It maps float [1, 1, 28, 28] in [0, 1] to logits [1, 10], and isn't changed. Weights are rounded
-    to half precision. Raises ValueError where PyTorch can't export it, where it returns something
-    else (see `predict_logits`), and at an operation that network.js doesn't have.
+    It maps float [1, 1, 28, 28] in [0, 1] to logits [1, 10], and isn't changed. Weights that are
+    used as they are, are rounded to half precision. Raises ValueError where PyTorch can't export
+    it, where it returns something else, and at an operation that network.js doesn't have.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     modules, program = dict(model.named_modules(remove_duplicate=False)), _export(model)
@@ -110,7 +110,7 @@ def _export(model: nn.Module) -> torch.export.ExportedProgram:
     table = dict(torch.export.default_decompositions().items()) | SPLIT_UP
     table = {each: parts for each, parts in table.items() if _name(each) not in KNOWN}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), torch.random.fork_rng([]):
-        predict_logits(model := copy.deepcopy(model).eval(), image)  # says it if it is none such
+        predict_logits(model := copy.deepcopy(model).eval(), image)  # raises if it isn't such
         try:
             inputs = (to_pixels(image, *place_of(model)),)
             return torch.export.export(model, inputs, strict=False).run_decompositions(table)
